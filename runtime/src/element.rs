@@ -1,0 +1,54 @@
+//! The number types an activation can have.
+
+use bytemuck::Pod;
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for i8 {}
+    impl Sealed for i16 {}
+    impl Sealed for u16 {}
+    impl Sealed for i32 {}
+}
+
+/// What a buffer may hold: quantized activations (`i8`, `i16`), class indices (`u16`), `i32`.
+pub trait Elementary: Pod + sealed::Sealed {}
+impl Elementary for i8 {}
+impl Elementary for i16 {}
+impl Elementary for u16 {}
+impl Elementary for i32 {}
+
+/// A quantized activation: `i8` or `i16`.
+pub trait Element: Elementary + Into<i32> + Ord + Default {
+    /// The smallest value.
+    const MIN: i32;
+    /// The largest value.
+    const MAX: i32;
+    /// The low bits of `value`. Equal to `value` when it lies in `MIN..=MAX`.
+    fn truncate(value: i32) -> Self;
+}
+
+impl Element for i8 {
+    const MIN: i32 = i8::MIN as i32;
+    const MAX: i32 = i8::MAX as i32;
+    #[inline(always)]
+    fn truncate(value: i32) -> Self {
+        value as i8
+    }
+}
+
+impl Element for i16 {
+    const MIN: i32 = i16::MIN as i32;
+    const MAX: i32 = i16::MAX as i32;
+    #[inline(always)]
+    fn truncate(value: i32) -> Self {
+        value as i16
+    }
+}
+
+/// A whole activation tensor: any nesting of arrays of an [`Elementary`] type.
+pub trait Activation: Pod {}
+impl Activation for i8 {}
+impl Activation for i16 {}
+impl Activation for u16 {}
+impl Activation for i32 {}
+impl<T: Activation, const N: usize> Activation for [T; N] {}

@@ -1,0 +1,40 @@
+//! Index of the largest element: ONNX `ArgMax`.
+
+use crate::Element;
+
+/// Index of the largest of `AXIS` elements, for each of `OUTER x INNER` places.
+#[derive(Clone, Copy, Debug)]
+pub struct ArgMax {
+    /// Among equals, take the last (ONNX `select_last_index`) instead of the first.
+    pub last: bool,
+}
+
+impl ArgMax {
+    /// Computes all indices.
+    #[inline(always)]
+    pub fn run<X: Element, const INNER: usize, const AXIS: usize, const OUTER: usize>(
+        &self,
+        x: &[[[X; INNER]; AXIS]; OUTER],
+        y: &mut [[u16; INNER]; OUTER],
+    ) {
+        const { assert!(AXIS > 0 && AXIS <= 65536, "an index is 16 bits") };
+        arg_max(x.as_flattened().as_flattened(), AXIS, INNER, self.last, y.as_flattened_mut());
+    }
+}
+
+/// [`ArgMax`] over slices.
+pub fn arg_max<X: Element>(x: &[X], axis: usize, inner: usize, last: bool, y: &mut [u16]) {
+    let (axis, inner) = (axis.max(1), inner.max(1));
+    for (x, y) in x.chunks_exact(axis * inner).zip(y.chunks_exact_mut(inner)) {
+        for (i, y) in y.iter_mut().enumerate() {
+            let (mut largest, mut index) = (X::MIN, 0);
+            for (k, &x) in x.iter().skip(i).step_by(inner).enumerate() {
+                let x = x.into();
+                if x > largest || (last && x == largest) {
+                    (largest, index) = (x, k as u16);
+                }
+            }
+            *y = index;
+        }
+    }
+}

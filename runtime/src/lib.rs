@@ -1,0 +1,19 @@
+#![doc = include_str!("../README.md")]
+#![no_std]
+#![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(test)]
+extern crate std;
+
+mod arena;
+pub mod convert;
+mod element;
+pub mod kernels;
+mod model;
+mod requantize;
+
+pub use arena::{Arena, Rest, Scratch, bytes, cast, cast_mut};
+pub use element::{Activation, Element, Elementary};
+pub use model::{Info, Model, Quantization};
+pub use requantize::{Clamp, requantize, shift_right};
