@@ -13,6 +13,9 @@ pub mod kernels;
 mod model;
 mod requantize;
 
+#[cfg(feature = "fixed")]
+pub use fixed;
+
 pub use arena::{Arena, Rest, Scratch, bytes, cast, cast_mut};
 pub use element::{Activation, Element, Elementary};
 pub use model::{Info, Model, Quantization};

@@ -1,1 +1,3 @@
-//! Operators against tract.
+//! The importer and the float evaluator against independent implementations.
+
+mod exporters;

@@ -1,2 +1,178 @@
-//! x
-fn main(){}
+//! `cargo xtask`: sets up, builds, emulates and measures the boards. `boards/boards.toml` says which there are.
+
+mod artifact;
+mod board;
+mod demo;
+mod elf;
+mod emulate;
+#[cfg(test)]
+mod emulated_tests;
+mod error;
+mod firmware;
+mod metrics;
+#[path = "../../harness/src/protocol.rs"]
+#[allow(dead_code, reason = "the firmware writes what is only read here")]
+mod protocol;
+mod qemu;
+mod setup;
+mod steps;
+mod workspace;
+
+use board::Board;
+use clap::{Args, Parser, Subcommand};
+use emulate::Options;
+use error::{Context, Error, Result};
+use firmware::Opt;
+use serde_json::json;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Sets up, builds, emulates and measures the boards")]
+struct Cli {
+    #[command(subcommand)]
+    command: Subcommands,
+}
+
+#[derive(Subcommand)]
+enum Subcommands {
+    /// Install what is missing to build and emulate the boards, and say what was done.
+    Setup,
+    /// Recognise digits on the emulated boards: sets up, generates, runs, draws, measures.
+    Demo,
+    /// Run everything that is checked; a missing emulator is a failure.
+    Test,
+    /// Run a model on an emulated board and compare every output with the host, bit for bit.
+    Emulate(Emulate),
+    /// List the boards.
+    Boards {
+        /// One object a board.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say what a firmware file takes, and which symbols in it should not be there.
+    CheckElf {
+        /// The file.
+        elf: PathBuf,
+    },
+}
+
+#[derive(Args)]
+struct Emulate {
+    /// Name of the board: see `cargo xtask boards`.
+    board: String,
+    /// The model file.
+    #[arg(long, required_unless_present = "fixture")]
+    model: Option<PathBuf>,
+    /// Representative inputs, for quantization.
+    #[arg(long, required_unless_present = "fixture")]
+    calibration: Option<PathBuf>,
+    /// Inputs to run.
+    #[arg(long, required_unless_present = "fixture")]
+    inputs: Option<PathBuf>,
+    /// The right answers.
+    #[arg(long)]
+    labels: Option<PathBuf>,
+    /// Run only the first rows.
+    #[arg(long)]
+    limit: Option<usize>,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+    /// The firmware's opt-level: speed (3), size (s), or size before everything (z).
+    #[arg(long, value_enum, default_value = "3")]
+    opt: Opt,
+    /// Seconds until the emulator is stopped.
+    #[arg(long, default_value_t = 300)]
+    timeout: u64,
+    /// Instead of a model: a hand-written module, with arbitrary inputs.
+    #[arg(long, hide = true, conflicts_with_all = ["model", "calibration", "inputs", "labels"])]
+    fixture: Option<String>,
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Subcommands::Setup => setup::run(),
+        Subcommands::Demo => demo::run(),
+        Subcommands::Test => steps::run(),
+        Subcommands::Emulate(arguments) => emulate(&arguments),
+        Subcommands::Boards { json } => boards(json),
+        Subcommands::CheckElf { elf } => check_elf(&elf),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn emulate(arguments: &Emulate) -> Result<()> {
+    let board = board::find(&arguments.board)?;
+    let artifact = match &arguments.fixture {
+        Some(name) => artifact::fixture(name, arguments.limit.unwrap_or(100))?,
+        None => return Err(Error::new("models are not wired yet")),
+    };
+    let options = Options { opt: arguments.opt, limit: Duration::from_secs(arguments.timeout) };
+    let report = emulate::run(&board, &artifact, options)?;
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&report).context(|| "cannot write JSON".into())?);
+    } else {
+        print!("{}", emulate::table(std::slice::from_ref(&report)));
+        println!("{}", report.rustc);
+    }
+    report.verdict()
+}
+
+fn boards(json: bool) -> Result<()> {
+    let boards = board::all()?;
+    if json {
+        let objects: Vec<_> = boards
+            .iter()
+            .map(|board| {
+                json!({
+                    "name": board.name,
+                    "core": board.core,
+                    "target": board.target,
+                    "chip": board.chip,
+                    "emulator": board.emulator.as_ref().map(board::Emulator::binary),
+                    "flash_bytes": board.flash.bytes,
+                    "ram_bytes": board.ram.bytes,
+                })
+            })
+            .collect();
+        println!("{}", serde_json::to_string_pretty(&objects).context(|| "cannot write JSON".into())?);
+        return Ok(());
+    }
+    let line = |cells: [&str; 7]| {
+        let [name, description, core, target, flash, ram, state] = cells;
+        println!("{name:<14}{description:<28}{core:<13}{target:<27}{flash:>9}{ram:>9}  {state}");
+    };
+    line(["board", "", "core", "target", "flash", "RAM", "emulation"]);
+    for board in &boards {
+        let missing = setup::missing(board);
+        let state = match (&board.emulator, missing.is_empty()) {
+            (None, _) => "none".into(),
+            (Some(emulator), true) => format!("{}: ready", emulator.binary()),
+            (Some(_), false) => format!("missing: {} (cargo xtask setup)", missing.join(", ")),
+        };
+        let kib = |bytes: u64| format!("{} KB", bytes / 1024);
+        let Board { name, description, core, target, flash, ram, .. } = board;
+        line([name, description, core, target, &kib(flash.bytes), &kib(ram.bytes), &state]);
+    }
+    Ok(())
+}
+
+fn check_elf(path: &std::path::Path) -> Result<()> {
+    let image = elf::inspect(path)?;
+    println!("flash {} B, RAM {} B without the stack", image.flash_bytes, image.ram_bytes);
+    for forbidden in &image.forbidden {
+        println!("{}: {}", forbidden.reason, forbidden.symbol);
+    }
+    match image.forbidden.len() {
+        0 => Ok(()),
+        n => Err(Error::new(format!("{n} symbols should not be in {}", path.display()))),
+    }
+}

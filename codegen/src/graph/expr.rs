@@ -142,6 +142,20 @@ impl Expr {
     }
 }
 
+macro_rules! operators {
+    ($($op:ident $method:ident),*) => {$(
+        impl std::ops::$op for Expr {
+            type Output = Expr;
+
+            fn $method(self, other: Expr) -> Expr {
+                Expr::binary(Binary::$op, self, other)
+            }
+        }
+    )*};
+}
+
+operators!(Add add, Sub sub, Mul mul, Div div);
+
 impl fmt::Display for Expr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -52,6 +52,6 @@ pub mod dynamic {
     pub use super::mul::mul;
     pub use super::p_relu::p_relu;
     pub use super::reduce::{reduce_max, reduce_sum};
-    pub use super::softmax::softmax;
+    pub use super::softmax::{Exponential, softmax};
     pub use super::strided::strided;
 }

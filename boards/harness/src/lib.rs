@@ -1,0 +1,175 @@
+//! What every board's firmware shares: it reads quantized inputs from the host one row at a time, runs a generated
+//! network on each, and hands back the outputs with the time and stack that each took.
+//!
+//! A firmware is one line, [`firmware!`]`(Model)`, and its board's memory layout. The host's side is `cargo xtask
+//! emulate`; [`protocol`] describes what they exchange. Files travel by Arm semihosting, which is confined to one
+//! module so that other ways can stand beside it.
+//!
+//! The harness itself contains no panic, no formatting and no allocation, so that whatever of them an ELF
+//! contains came with the network.
+
+#![no_std]
+
+mod measure;
+pub mod protocol;
+mod semihosting;
+
+use core::ffi::{CStr, c_void};
+use core::marker::PhantomData;
+use core::mem::MaybeUninit;
+use cortex_m_rt::exception;
+use measure::Meter;
+use protocol::Header;
+use semihosting::{File, Read};
+use tinymlp::{Arena, Info, Model, Scratch};
+
+#[doc(hidden)]
+pub use cortex_m_rt;
+
+const INPUTS: &CStr = c"inputs.bin";
+const OUTPUTS: &CStr = c"outputs.bin";
+const METRICS: &CStr = c"metrics.bin";
+
+const _: () = {
+    const fn equal(a: &[u8], b: &[u8]) -> bool {
+        let mut i = 0;
+        while i < a.len() && i < b.len() && a[i] == b[i] {
+            i += 1;
+        }
+        i == a.len() && i == b.len()
+    }
+    assert!(equal(INPUTS.to_bytes(), protocol::INPUTS.as_bytes()));
+    assert!(equal(OUTPUTS.to_bytes(), protocol::OUTPUTS.as_bytes()));
+    assert!(equal(METRICS.to_bytes(), protocol::METRICS.as_bytes()));
+};
+
+/// The entry point of a firmware that serves this model.
+#[macro_export]
+macro_rules! firmware {
+    ($model:ty) => {
+        use $crate::cortex_m_rt;
+
+        #[cortex_m_rt::entry]
+        fn main() -> ! {
+            static mut MEMORY: $crate::Memory<$model> = $crate::Memory::new();
+            $crate::run(MEMORY)
+        }
+    };
+}
+
+/// Everything that a model works on: static, and zero at start, so that it takes RAM but no flash.
+///
+/// # Contract
+/// `Input` and `Output` of the model are plain data: integers, arrays of them or `repr(C)` structs of those, for
+/// which any bytes are a value. That holds for every generated module.
+#[derive(Debug)]
+pub struct Memory<M: Model> {
+    input: MaybeUninit<M::Input>,
+    output: MaybeUninit<M::Output>,
+    scratch: M::Scratch,
+}
+
+impl<M: Model> Memory<M> {
+    /// Zeros.
+    pub const fn new() -> Self {
+        Self { input: MaybeUninit::zeroed(), output: MaybeUninit::zeroed(), scratch: M::Scratch::NEW }
+    }
+}
+
+impl<M: Model> Default for Memory<M> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A model with the inputs and outputs of `M` that does nothing: the firmware around it is what `M`'s own firmware
+/// costs without `M`.
+#[derive(Debug)]
+pub struct Empty<M>(PhantomData<M>);
+
+impl<M: Model> Model for Empty<M> {
+    type Input = M::Input;
+    type Output = M::Output;
+    type Scratch = Arena<0>;
+    const INFO: Info = Info { name: "empty", sha256: "", macs: 0, constant_bytes: 0, scratch_bytes: 0 };
+    #[inline(always)]
+    fn infer(_: &Self::Input, _: &mut Self::Scratch, _: &mut Self::Output) {}
+}
+
+/// Serves every row of the input file, then ends the run.
+pub fn run<M: Model>(memory: &'static mut Memory<M>) -> ! {
+    semihosting::finish(serve(memory))
+}
+
+fn serve<M: Model>(memory: &mut Memory<M>) -> Result<(), &'static CStr> {
+    let mut inputs = File::open(INPUTS).ok_or(c"cannot open inputs.bin in the working directory\n")?;
+    let mut outputs = File::create(OUTPUTS).ok_or(c"cannot create outputs.bin\n")?;
+    let mut metrics = File::create(METRICS).ok_or(c"cannot create metrics.bin\n")?;
+    measure::start_timer();
+    let [empty_ticks, calibration_ticks] = measure::calibrate();
+    let header = Header {
+        input_bytes: size_of::<M::Input>() as u32,
+        output_bytes: size_of::<M::Output>() as u32,
+        scratch_bytes: size_of::<M::Scratch>() as u32,
+        empty_ticks,
+        calibration_ticks,
+    };
+    write_words(&mut metrics, &header.to_words())?;
+    let mut meter = Meter::new();
+    loop {
+        match inputs.read(bytes_mut(&mut memory.input)) {
+            Read::End => return Ok(()),
+            Read::Short => return Err(c"inputs.bin ends within a row\n"),
+            Read::Full => {}
+        }
+        let arguments = (
+            memory.input.as_ptr().cast::<c_void>(),
+            (&raw mut memory.scratch).cast::<c_void>(),
+            memory.output.as_mut_ptr().cast::<c_void>(),
+        );
+        // SAFETY: `infer::<M>` wants pointers to exactly these types, and nothing else refers to them meanwhile.
+        let row = unsafe { meter.measure(infer::<M>, arguments)? };
+        if !outputs.write(bytes_mut(&mut memory.output)) {
+            return Err(c"cannot write outputs.bin\n");
+        }
+        write_words(&mut metrics, &row.to_words())?;
+    }
+}
+
+/// The call that is measured.
+///
+/// # Safety
+/// The pointers are to the model's input, scratch and output, initialized and not otherwise in use.
+#[inline(never)]
+unsafe extern "C" fn infer<M: Model>(input: *const c_void, scratch: *mut c_void, output: *mut c_void) {
+    // SAFETY: as the caller promises.
+    unsafe { M::infer(&*input.cast(), &mut *scratch.cast(), &mut *output.cast()) }
+}
+
+/// The bytes of plain data.
+fn bytes_mut<T>(data: &mut MaybeUninit<T>) -> &mut [u8] {
+    // SAFETY: the contract of `Memory`: initialized (zeroed, then read from a file or written by the model) and
+    // valid for any bytes.
+    unsafe { core::slice::from_raw_parts_mut(data.as_mut_ptr().cast(), size_of::<T>()) }
+}
+
+fn write_words<const N: usize>(file: &mut File, words: &[u32; N]) -> Result<(), &'static CStr> {
+    for word in words {
+        if !file.write(&word.to_le_bytes()) {
+            return Err(c"cannot write metrics.bin\n");
+        }
+    }
+    Ok(())
+}
+
+/// A panic ends the run with an error instead of hanging the emulator. A clean firmware has no path to it.
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo) -> ! {
+    semihosting::finish(Err(c"panic\n"))
+}
+
+/// Likewise a fault: an access outside the memory, or a stack that ran out of it.
+#[exception(trampoline = false)]
+unsafe fn HardFault() -> ! {
+    semihosting::finish(Err(c"hard fault\n"))
+}

@@ -1,0 +1,151 @@
+//! The boards, as `boards.toml` describes them.
+
+use crate::error::{Context, Error, Result};
+use crate::workspace;
+use serde::Deserialize;
+use std::fs;
+
+/// One board.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Board {
+    /// What commands call it.
+    pub name: String,
+    /// What people call it.
+    pub description: String,
+    /// Processor core.
+    pub core: String,
+    /// Rust target.
+    pub target: String,
+    /// Folder under `boards/`, and name of its binary.
+    pub package: String,
+    /// Name for probe-rs.
+    pub chip: Option<String>,
+    /// Program memory.
+    pub flash: Memory,
+    /// Data memory.
+    pub ram: Memory,
+    /// How to emulate it.
+    pub emulator: Option<Emulator>,
+}
+
+/// A region of memory.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Memory {
+    /// First address.
+    pub origin: u64,
+    /// Size.
+    pub bytes: u64,
+}
+
+/// An emulator by the program that runs it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Emulator {
+    /// QEMU with Arm semihosting and SysTick.
+    Qemu(Qemu),
+}
+
+/// A machine of QEMU.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Qemu {
+    /// Program.
+    pub binary: String,
+    /// Its `-M`.
+    pub machine: String,
+    /// Frequency of the emulated SysTick.
+    pub systick_hz: u64,
+    /// Debian package.
+    pub apt: String,
+    /// Homebrew formula.
+    pub brew: String,
+}
+
+#[derive(Deserialize)]
+struct File {
+    board: Vec<Board>,
+}
+
+/// All boards, in the order of the file.
+pub fn all() -> Result<Vec<Board>> {
+    let path = workspace::boards().join("boards.toml");
+    let text = fs::read_to_string(&path).context(|| format!("cannot read {}", path.display()))?;
+    let file: File = toml::from_str(&text).context(|| path.display().to_string())?;
+    Ok(file.board)
+}
+
+/// The board of that name.
+pub fn find(name: &str) -> Result<Board> {
+    let boards = all()?;
+    let names = boards.iter().map(|b| b.name.as_str()).collect::<Vec<_>>().join(", ");
+    let unknown = || Error::new(format!("there is no board '{name}'. Known: {names}"));
+    boards.into_iter().find(|b| b.name == name).ok_or_else(unknown)
+}
+
+impl Board {
+    /// The emulator, or an error that says there is none.
+    pub fn emulator(&self) -> Result<&Emulator> {
+        self.emulator.as_ref().ok_or_else(|| Error::new(format!("there is no emulator for {}", self.name)))
+    }
+}
+
+impl Emulator {
+    /// The program to run.
+    pub fn binary(&self) -> &str {
+        match self {
+            Emulator::Qemu(qemu) => &qemu.binary,
+        }
+    }
+
+    /// The name of its package for apt and for brew.
+    pub fn packages(&self) -> (&str, &str) {
+        match self {
+            Emulator::Qemu(qemu) => (&qemu.apt, &qemu.brew),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The number that follows `key =` on the line of a memory.x that starts with `region`.
+    fn linker_number(text: &str, region: &str, key: &str) -> u64 {
+        let line = text.lines().find(|l| l.trim_start().starts_with(region)).unwrap();
+        let value = line.split(key).nth(1).unwrap().trim_start_matches([' ', '=']);
+        let value = value.split([',', ' ']).next().unwrap();
+        match (value.strip_prefix("0x"), value.strip_suffix('K')) {
+            (Some(hex), _) => u64::from_str_radix(hex, 16).unwrap(),
+            (_, Some(kib)) => kib.parse::<u64>().unwrap() * 1024,
+            _ => value.parse().unwrap(),
+        }
+    }
+
+    #[test]
+    fn packages_agree_with_the_file() {
+        for board in all().unwrap() {
+            let package = workspace::boards().join(&board.package);
+            let layout = fs::read_to_string(package.join("memory.x")).unwrap();
+            for (region, memory) in [("FLASH", board.flash), ("RAM", board.ram)] {
+                let linker = Memory {
+                    origin: linker_number(&layout, region, "ORIGIN"),
+                    bytes: linker_number(&layout, region, "LENGTH"),
+                };
+                assert_eq!(linker, memory, "{region} of {}", board.name);
+            }
+            let config = fs::read_to_string(package.join(".cargo/config.toml")).unwrap();
+            assert!(config.contains(&format!("target = \"{}\"", board.target)), "target of {}", board.name);
+            if let Some(chip) = &board.chip {
+                assert!(config.contains(&format!("--chip {chip}\"")), "runner of {}", board.name);
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_board_lists_the_known_ones() {
+        let message = find("arduino-nano").unwrap_err().to_string();
+        assert!(message.contains("arduino-nano") && message.contains("mps2-an386, microbit"), "{message}");
+    }
+}

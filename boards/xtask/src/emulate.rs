@@ -1,0 +1,232 @@
+//! `cargo xtask emulate`: runs a model on an emulated board and compares every output with the host, bit for bit.
+
+use crate::artifact::Artifact;
+use crate::board::{Board, Emulator};
+use crate::elf::{self, Forbidden};
+use crate::error::{Context, Error, Result};
+use crate::firmware::{self, Content, Opt};
+use crate::metrics::{self, COARSE_SHIFT, FINE_SHIFT, Timer};
+use crate::protocol::{INPUTS, OUTPUTS};
+use crate::workspace::{self, RunFolder};
+use crate::{qemu, setup};
+use serde::Serialize;
+use std::fmt::Write;
+use std::fs;
+use std::time::Duration;
+
+/// How to run.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Optimization of the firmware.
+    pub opt: Opt,
+    /// The emulator is stopped after this time.
+    pub limit: Duration,
+}
+
+/// What came out. The names are those of `--json`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// Name of the board.
+    pub board: String,
+    /// Its core.
+    pub core: String,
+    /// Inferences that ran.
+    pub rows: usize,
+    /// Every output is the host's.
+    pub bit_exact: bool,
+    /// The first output that is not.
+    pub first_difference: Option<String>,
+    /// Instructions of one inference, mean over the rows.
+    pub instructions_mean: f64,
+    /// Instructions of the shortest inference.
+    pub instructions_min: u64,
+    /// Instructions of the longest inference.
+    pub instructions_max: u64,
+    /// Flash of the firmware less flash of the same firmware without the model.
+    pub flash_bytes: i64,
+    /// RAM of the firmware less RAM of the same firmware without the model; no stack.
+    pub ram_bytes: i64,
+    /// Size of the model's scratch type.
+    pub scratch_bytes: u32,
+    /// Deepest stack of an inference.
+    pub stack_bytes: u32,
+    /// Share of rows with the right answer, where there are labels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quantized_accuracy: Option<f64>,
+    /// Symbols of panics, allocation, formatting and software floating point in the firmware: none is right.
+    pub forbidden_symbols: Vec<Forbidden>,
+    /// Optimization level.
+    pub opt: Opt,
+    /// The compiler, on which the counts depend.
+    pub rustc: String,
+}
+
+impl Report {
+    /// The report, or what is wrong in it.
+    pub fn verdict(&self) -> Result<()> {
+        if let Some(difference) = &self.first_difference {
+            return Err(Error::new(format!("{} differs from the host: {difference}", self.board)));
+        }
+        if let Some(Forbidden { symbol, reason }) = self.forbidden_symbols.first() {
+            let more = match self.forbidden_symbols.len() - 1 {
+                0 => String::new(),
+                n => format!(" and {n} more"),
+            };
+            return Err(Error::new(format!("the firmware for {} contains {reason}: {symbol}{more}", self.board)));
+        }
+        Ok(())
+    }
+}
+
+/// Builds the firmware and runs all rows of the artifact on the board.
+pub fn run(board: &Board, artifact: &Artifact, options: Options) -> Result<Report> {
+    if artifact.rows == 0 {
+        return Err(Error::new("there are no input rows"));
+    }
+    setup::require(board)?;
+    let mut folder = RunFolder::new(&board.name)?;
+    match run_in(&folder, board, artifact, options) {
+        Ok(report) => Ok(report),
+        Err(error) => {
+            let kept = folder.keep().display();
+            Err(Error::new(format!("{error}\n(the run's files: {kept})")))
+        }
+    }
+}
+
+fn run_in(folder: &RunFolder, board: &Board, artifact: &Artifact, options: Options) -> Result<Report> {
+    let Emulator::Qemu(machine) = board.emulator()?;
+    let folder = folder.path();
+    let elf = firmware::build(board, &artifact.module, Content::Model, options.opt, folder)?;
+    let empty = firmware::build(board, &artifact.module, Content::Empty, options.opt, folder)?;
+    let (image, empty) = (elf::inspect(&elf)?, elf::inspect(&empty)?);
+
+    let inputs = folder.join(INPUTS);
+    fs::write(&inputs, &artifact.inputs).context(|| format!("cannot write {}", inputs.display()))?;
+    let measure = |shift| -> Result<_> {
+        qemu::run(machine, &elf, folder, shift, options.limit)?;
+        let measurements = metrics::read(folder)?;
+        let outputs = fs::read(folder.join(OUTPUTS)).context(|| format!("cannot read {OUTPUTS}"))?;
+        let [input_bytes, output_bytes] = [&artifact.inputs, &artifact.outputs].map(|all| all.len() / artifact.rows);
+        let header = measurements.header;
+        let sizes = [header.input_bytes, header.output_bytes].map(|bytes| bytes as usize);
+        if sizes != [input_bytes, output_bytes] {
+            return Err(Error::new(format!(
+                "a row has {input_bytes} bytes of input and {output_bytes} of output, but the firmware's types have \
+                 {} and {}",
+                sizes[0], sizes[1]
+            )));
+        }
+        let rows = measurements.rows.len();
+        if rows != artifact.rows || outputs.len() != rows * output_bytes {
+            return Err(Error::new(format!("the firmware ran {rows} of {} rows", artifact.rows)));
+        }
+        Ok((measurements, outputs))
+    };
+    let (fine, outputs) = measure(FINE_SHIFT)?;
+    let timer = Timer { hz: machine.systick_hz };
+    timer.check(&fine.header)?;
+    let coarse = match fine.rows.iter().any(|row| row.wrapped) {
+        true => Some(measure(COARSE_SHIFT)?.0.rows),
+        false => None,
+    };
+    let instructions = timer.count(&fine.rows, coarse.as_deref())?;
+
+    let first_difference = first_difference(artifact, &outputs);
+    Ok(Report {
+        board: board.name.clone(),
+        core: board.core.clone(),
+        rows: artifact.rows,
+        bit_exact: first_difference.is_none(),
+        first_difference,
+        instructions_mean: instructions.iter().sum::<u64>() as f64 / artifact.rows as f64,
+        instructions_min: instructions.iter().copied().min().unwrap_or_default(),
+        instructions_max: instructions.iter().copied().max().unwrap_or_default(),
+        flash_bytes: image.flash_bytes.cast_signed() - empty.flash_bytes.cast_signed(),
+        ram_bytes: image.ram_bytes.cast_signed() - empty.ram_bytes.cast_signed(),
+        scratch_bytes: fine.header.scratch_bytes,
+        stack_bytes: fine.rows.iter().map(|row| row.stack_bytes).max().unwrap_or_default(),
+        quantized_accuracy: artifact.accuracy,
+        forbidden_symbols: image.forbidden,
+        opt: options.opt,
+        rustc: workspace::rustc_version()?,
+    })
+}
+
+/// Row, element and both values of the first output that is not the host's.
+fn first_difference(artifact: &Artifact, device: &[u8]) -> Option<String> {
+    let row_bytes = artifact.outputs.len() / artifact.rows;
+    let at = (artifact.outputs.iter().zip(device)).position(|(host, device)| host != device)?;
+    let (row, byte) = (at / row_bytes, at % row_bytes);
+    let fields = &artifact.output_type;
+    let field = fields.iter().find(|f| (f.offset..f.offset + f.count * f.element.bytes()).contains(&byte));
+    let Some(field) = field else {
+        // Between two fields: the types would have to be declared with padding.
+        return Some(format!("row {row}, byte {byte}"));
+    };
+    let element = (byte - field.offset) / field.element.bytes();
+    let offset = row * row_bytes + field.offset + element * field.element.bytes();
+    let [host, device] = [&artifact.outputs, device].map(|bytes| field.element.read(bytes, offset));
+    let name = field.name.as_ref().map(|name| format!("{name} ")).unwrap_or_default();
+    Some(format!("row {row}, element {name}{element}: host {host}, device {device}"))
+}
+
+/// The reports as a table, one column a board.
+pub fn table(reports: &[Report]) -> String {
+    type Cell = fn(&Report) -> String;
+    let rows: [(&str, Cell); 11] = [
+        ("core", |r| r.core.clone()),
+        ("rows", |r| r.rows.to_string()),
+        ("equal to the host", |r| if r.bit_exact { "all, bit for bit".into() } else { "NO".into() }),
+        ("accuracy", |r| r.quantized_accuracy.map_or("-".into(), |a| format!("{:.2} %", 100.0 * a))),
+        ("instructions, mean", |r| format!("{:.1}", r.instructions_mean)),
+        ("instructions, max", |r| r.instructions_max.to_string()),
+        ("flash of the model", |r| format!("{} B", r.flash_bytes)),
+        ("RAM of the model", |r| format!("{} B", r.ram_bytes)),
+        ("stack", |r| format!("{} B", r.stack_bytes)),
+        ("forbidden symbols", |r| match r.forbidden_symbols.len() {
+            0 => "none".into(),
+            n => n.to_string(),
+        }),
+        ("opt-level", |r| r.opt.level().into()),
+    ];
+    let mut text = String::new();
+    let mut line = |title: &str, cell: &dyn Fn(&Report) -> String| {
+        let _ = write!(text, "{title:<20}");
+        for report in reports {
+            let _ = write!(text, "{:>20}", cell(report));
+        }
+        text.push('\n');
+    };
+    line("", &|r| r.board.clone());
+    for (title, cell) in rows {
+        line(title, &cell);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::artifact::{self, Element, Field};
+
+    #[test]
+    fn a_difference_names_row_element_and_values() {
+        let mut artifact = artifact::fixture("two-layers", 3).unwrap();
+        assert_eq!(first_difference(&artifact, &artifact.outputs), None);
+        let mut device = artifact.outputs.clone();
+        device[24] = device[24].wrapping_add(1);
+        let host = artifact.outputs[24] as i8;
+        let expected = format!("row 2, element 4: host {host}, device {}", host.wrapping_add(1));
+        assert_eq!(first_difference(&artifact, &device), Some(expected));
+
+        artifact.rows = 1;
+        artifact.outputs = vec![1, 2, 3, 0, 255, 255];
+        artifact.output_type = vec![
+            Field { name: Some("scores".into()), offset: 0, count: 3, element: Element::I8 },
+            Field { name: Some("label".into()), offset: 4, count: 1, element: Element::I16 },
+        ];
+        let text = first_difference(&artifact, &[1, 2, 3, 0, 255, 254]).unwrap();
+        assert_eq!(text, "row 0, element label 0: host -1, device -257");
+    }
+}

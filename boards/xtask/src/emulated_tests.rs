@@ -1,0 +1,166 @@
+//! Tests that build firmware, and most of them run it. Where what they need is not installed they say so and pass,
+//! but fail with `REQUIRE_EMULATORS=1`, which `cargo xtask test` sets.
+
+use crate::artifact::{self, Artifact};
+use crate::board::{self, Board};
+use crate::elf;
+use crate::emulate::{self, Options, Report};
+use crate::error::Result;
+use crate::firmware::{self, Content, Opt};
+use crate::setup;
+use crate::workspace::RunFolder;
+use std::env;
+use std::io::Write;
+use std::time::Duration;
+
+/// Whether a test can run here.
+fn ready(test: &str, requirement: Result<()>) -> bool {
+    let Err(missing) = requirement else { return true };
+    assert!(env::var_os("REQUIRE_EMULATORS").is_none_or(|value| value != "1"), "{missing}");
+    // Not eprintln!, which a passing test would swallow.
+    let _ = writeln!(std::io::stderr(), "NOT RUN: {test}: {missing}");
+    false
+}
+
+fn boards() -> Vec<Board> {
+    board::all().unwrap().into_iter().filter(|board| board.emulator.is_some()).collect()
+}
+
+fn emulate(board: &Board, artifact: &Artifact, opt: Opt) -> Report {
+    emulate::run(board, artifact, Options { opt, limit: Duration::from_secs(120) }).unwrap()
+}
+
+#[test]
+fn two_layers_equal_the_host_and_are_clean() {
+    for board in boards() {
+        if !ready("two layers", setup::require(&board)) {
+            continue;
+        }
+        for opt in [Opt::Speed, Opt::Size] {
+            let report = emulate(&board, &artifact::fixture("two-layers", 50).unwrap(), opt);
+            report.verdict().unwrap();
+            assert!(report.bit_exact && report.rows == 50);
+            // 2368 weights and 42 biases and multipliers of 4 bytes, and some code.
+            assert!((2704..6000).contains(&report.flash_bytes), "{report:?}");
+            assert_eq!(report.ram_bytes, 32, "{report:?}");
+            assert_eq!(report.scratch_bytes, 32, "{report:?}");
+            assert!((2368..12 * 2368).contains(&report.instructions_max), "{report:?}");
+            assert!((8..1000).contains(&report.stack_bytes), "{report:?}");
+        }
+    }
+}
+
+#[test]
+fn measurements_are_the_same_every_time() {
+    for board in boards() {
+        if !ready("repeated measurements", setup::require(&board)) {
+            continue;
+        }
+        let artifact = artifact::fixture("two-layers", 20).unwrap();
+        let [first, second, third] = [(); 3].map(|()| {
+            let r = emulate(&board, &artifact, Opt::Speed);
+            (r.instructions_mean, r.instructions_min, r.instructions_max, r.flash_bytes, r.ram_bytes, r.stack_bytes)
+        });
+        assert_eq!(first, second);
+        assert_eq!(first, third);
+    }
+}
+
+#[test]
+fn a_wrong_output_is_found() {
+    for board in boards() {
+        if !ready("a wrong output", setup::require(&board)) {
+            continue;
+        }
+        let mut artifact = artifact::fixture("two-layers", 20).unwrap();
+        artifact.outputs[133] ^= 1;
+        let report = emulate(&board, &artifact, Opt::Speed);
+        assert!(!report.bit_exact);
+        let message = report.verdict().unwrap_err().to_string();
+        assert!(message.contains("row 13, element 3: host"), "{message}");
+    }
+}
+
+#[test]
+fn a_deep_stack_is_measured() {
+    for board in boards() {
+        if !ready("a deep stack", setup::require(&board)) {
+            continue;
+        }
+        let report = emulate(&board, &artifact::fixture("deep-stack", 3).unwrap(), Opt::Speed);
+        report.verdict().unwrap();
+        assert!((3000..3064).contains(&report.stack_bytes), "{report:?}");
+        assert_eq!(report.ram_bytes, 0);
+    }
+}
+
+#[test]
+fn a_run_longer_than_the_timer_is_counted() {
+    for board in boards() {
+        if !ready("a long run", setup::require(&board)) {
+            continue;
+        }
+        let report = emulate(&board, &artifact::fixture("long-run", 2).unwrap(), Opt::Speed);
+        report.verdict().unwrap();
+        // Every round has the same instructions, and there are a few around them.
+        let (round, rest) = (report.instructions_max / 500_000, report.instructions_max % 500_000);
+        assert!(round >= 12 && rest < 100, "{report:?}");
+        assert_eq!(report.instructions_min, report.instructions_max);
+    }
+}
+
+#[test]
+fn a_firmware_that_does_not_end_is_stopped() {
+    for board in boards() {
+        if !ready("a time limit", setup::require(&board)) {
+            continue;
+        }
+        let options = Options { opt: Opt::Speed, limit: Duration::from_millis(1) };
+        let artifact = artifact::fixture("long-run", 20).unwrap();
+        let message = emulate::run(&board, &artifact, options).unwrap_err().to_string();
+        assert!(message.contains("did not end within"), "{message}");
+    }
+}
+
+#[test]
+fn a_model_too_big_for_the_board_is_an_error_that_says_so() {
+    for board in boards().into_iter().filter(|board| board.ram.bytes < 100_000) {
+        if !ready("a model too big", setup::require(&board)) {
+            continue;
+        }
+        let options = Options { opt: Opt::Speed, limit: Duration::from_secs(60) };
+        let stack = emulate::run(&board, &artifact::fixture("too-deep", 1).unwrap(), options).unwrap_err().to_string();
+        assert!(stack.contains("ran out of its memory"), "{stack}");
+        let folder = RunFolder::new("too-big").unwrap();
+        let module = artifact::fixture_module("too_big.rs", "TooBig");
+        let error = firmware::build(&board, &module, Content::Model, Opt::Speed, folder.path()).unwrap_err();
+        assert!(error.to_string().contains("does not fit"), "{error}");
+    }
+}
+
+#[test]
+fn unwanted_symbols_are_found() {
+    for board in board::all().unwrap() {
+        if !ready("unwanted symbols", setup::require_target(&board)) {
+            continue;
+        }
+        for (file, type_name, part, reason) in [
+            ("panics.rs", "Panics", "panic_bounds_check", "a panic"),
+            ("unwraps.rs", "Unwraps", "unwrap_failed", "a panic"),
+            ("floats.rs", "Floats", "mul", "floating point in software"),
+        ] {
+            let folder = RunFolder::new("symbols").unwrap();
+            let module = artifact::fixture_module(file, type_name);
+            let build = |content| {
+                let elf = firmware::build(&board, &module, content, Opt::Speed, folder.path()).unwrap();
+                elf::inspect(&elf).unwrap().forbidden
+            };
+            let found = build(Content::Model);
+            let has_unit = board.core == "cortex-m4f" && file == "floats.rs";
+            let expected = found.iter().any(|f| f.symbol.contains(part) && f.reason == reason);
+            assert_eq!(expected, !has_unit, "{file} on {}: {found:?}", board.name);
+            // The same firmware without the model has nothing to find.
+            assert_eq!(build(Content::Empty), [], "{file} on {}", board.name);
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Builds a board's firmware around a generated module.
+
+use crate::board::Board;
+use crate::error::{Context, Error, Result};
+use crate::workspace;
+use clap::ValueEnum;
+use serde::Serialize;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+/// What the compiler optimizes for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, ValueEnum)]
+pub enum Opt {
+    /// Speed (`opt-level = 3`).
+    #[default]
+    #[value(name = "3")]
+    #[serde(rename = "3")]
+    Speed,
+    /// Size (`opt-level = "s"`).
+    #[value(name = "s")]
+    #[serde(rename = "s")]
+    Size,
+    /// Size before everything (`opt-level = "z"`).
+    #[value(name = "z")]
+    #[serde(rename = "z")]
+    Smallest,
+}
+
+impl Opt {
+    /// The value of `opt-level`.
+    pub fn level(self) -> &'static str {
+        match self {
+            Opt::Speed => "3",
+            Opt::Size => "s",
+            Opt::Smallest => "z",
+        }
+    }
+}
+
+/// What goes into a firmware.
+#[derive(Clone, Copy, Debug)]
+pub enum Content {
+    /// The model.
+    Model,
+    /// Its inputs and outputs, and nothing that computes: what is left is the firmware's own cost.
+    Empty,
+}
+
+/// A generated module: its file and the name of the type in it that implements `tinymlp::Model`.
+#[derive(Clone, Debug)]
+pub struct Module {
+    /// The Rust file.
+    pub path: PathBuf,
+    /// The type.
+    pub type_name: String,
+}
+
+/// Builds the firmware in release mode and puts the ELF file into `folder`, which is the run's own.
+pub fn build(board: &Board, module: &Module, content: Content, opt: Opt, folder: &Path) -> Result<PathBuf> {
+    let (name, model) = match content {
+        Content::Model => ("model", format!("generated::{}", module.type_name)),
+        Content::Empty => ("empty", format!("tinymlp_harness::Empty<generated::{}>", module.type_name)),
+    };
+    // `mod` by path, not `include!`: a generated file may begin with inner documentation.
+    let wrapper = folder.join(format!("{name}.rs"));
+    let path = fs::canonicalize(&module.path).context(|| format!("cannot read {}", module.path.display()))?;
+    let text = format!("#[path = {path:?}]\n#[allow(dead_code)]\nmod generated;\npub type Model = {model};\n");
+    fs::write(&wrapper, text).context(|| format!("cannot write {}", wrapper.display()))?;
+
+    let target = workspace::target().join("firmware");
+    fs::create_dir_all(&target).context(|| format!("cannot create {}", target.display()))?;
+    // All builds share one target folder, so that dependencies compile once. The lock keeps another process
+    // from replacing the file before it is copied.
+    let lock_path = target.join("xtask.lock");
+    let lock = File::create(&lock_path).context(|| format!("cannot create {}", lock_path.display()))?;
+    lock.lock().context(|| format!("cannot lock {}", lock_path.display()))?;
+
+    let output = workspace::cargo()
+        .args(["build", "--release", "--quiet", "--target", &board.target, "--target-dir"])
+        .arg(&target)
+        .current_dir(workspace::boards().join(&board.package))
+        .env("TINYMLP_MODULE", &wrapper)
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", opt.level())
+        .output()
+        .context(|| "cannot run cargo".into())?;
+    if !output.status.success() {
+        return Err(explain(board, &String::from_utf8_lossy(&output.stderr)));
+    }
+    let built = target.join(&board.target).join("release").join(&board.package);
+    let elf = folder.join(format!("{name}.elf"));
+    fs::copy(&built, &elf).context(|| format!("cannot copy {}", built.display()))?;
+    Ok(elf)
+}
+
+/// The linker's way of saying that something is too big, in the user's words; anything else as it is.
+fn explain(board: &Board, messages: &str) -> Error {
+    // "section '.rodata' will not fit in region 'FLASH': overflowed by 12345 bytes"
+    let overflow = |region: &str| {
+        let marker = format!("will not fit in region '{region}': overflowed by ");
+        let sizes = messages.split(&marker).skip(1).filter_map(|rest| rest.split(' ').next()?.parse::<u64>().ok());
+        sizes.max()
+    };
+    for (region, name, memory) in [("FLASH", "flash", board.flash), ("RAM", "RAM", board.ram)] {
+        if let Some(bytes) = overflow(region) {
+            return Error::new(format!(
+                "the model does not fit {}: it needs {bytes} bytes more than the {} bytes of {name} that the board has",
+                board.name, memory.bytes
+            ));
+        }
+    }
+    Error::new(format!("the firmware for {} does not build:\n{messages}", board.name))
+}

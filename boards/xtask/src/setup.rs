@@ -1,0 +1,200 @@
+//! `cargo xtask setup`: installs what building and emulating the boards needs, and says what it did.
+
+use crate::board::{self, Board};
+use crate::error::{Error, Result};
+use crate::workspace;
+use std::collections::BTreeSet;
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Something that has to be on the machine.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Need {
+    /// The standard library for a Rust target.
+    Target(String),
+    /// A cargo subcommand that comes with the toolchain, and the component that has it.
+    Component { command: &'static str, component: &'static str },
+    /// A program, with its packages for apt and brew.
+    Program { name: String, apt: String, brew: String },
+}
+
+impl Need {
+    fn title(&self) -> String {
+        match self {
+            Need::Target(target) => format!("Rust target {target}"),
+            Need::Component { component, .. } => component.to_string(),
+            Need::Program { name, .. } => name.clone(),
+        }
+    }
+
+    fn is_present(&self) -> bool {
+        match self {
+            Need::Target(target) => has_target(target),
+            Need::Component { command, .. } => {
+                let output = workspace::cargo().args([command, "--version"]).output();
+                output.is_ok_and(|output| output.status.success())
+            }
+            Need::Program { name, .. } => find_program(name).is_some(),
+        }
+    }
+
+    /// The commands that install it here, in order; or what to tell the user.
+    fn commands(&self) -> Result<Vec<Vec<String>>, String> {
+        match self {
+            Need::Target(target) => with_rustup(&format!("rustup target add {target}")),
+            Need::Component { component, .. } => with_rustup(&format!("rustup component add {component}")),
+            Need::Program { apt, brew, .. } => {
+                if find_program("apt-get").is_some() {
+                    let install = format!("apt-get install --yes --no-install-recommends {apt}");
+                    match privilege() {
+                        Some(prefix) => {
+                            let command = |rest: &str| [prefix.clone(), words(rest)].concat();
+                            Ok(vec![command("apt-get update"), command(&install)])
+                        }
+                        None => Err(format!("sudo apt-get update && sudo {install}")),
+                    }
+                } else if find_program("brew").is_some() {
+                    Ok(vec![words(&format!("brew install {brew}"))])
+                } else {
+                    Err(self.by_hand())
+                }
+            }
+        }
+    }
+
+    /// What to type where neither apt nor brew is there.
+    fn by_hand(&self) -> String {
+        let Need::Program { name, .. } = self else { return String::new() };
+        let known = [("dnf", "sudo dnf install"), ("pacman", "sudo pacman -S"), ("zypper", "sudo zypper install")];
+        match known.iter().find(|(manager, _)| find_program(manager).is_some()) {
+            Some((_, install)) => format!("{install} {name}"),
+            None if cfg!(windows) => "winget install SoftwareFreedomConservancy.QEMU, and add it to PATH".into(),
+            None => format!("install {name} (https://www.qemu.org/download) so that it is in PATH"),
+        }
+    }
+}
+
+/// Installs what is missing for all boards. An error where something still is.
+pub fn run() -> Result<()> {
+    let mut missing = 0;
+    for need in all_needs()? {
+        let title = need.title();
+        if need.is_present() {
+            println!("present    {title}");
+            continue;
+        }
+        let by_hand = match need.commands() {
+            Err(by_hand) => by_hand,
+            Ok(commands) => {
+                let text = commands.iter().map(|command| command.join(" ")).collect::<Vec<_>>().join(" && ");
+                println!("installing {title}: {text}");
+                if commands.iter().all(|command| succeeds(command)) && need.is_present() {
+                    println!("installed  {title}");
+                    continue;
+                }
+                text
+            }
+        };
+        missing += 1;
+        println!("cannot     {title}. Type this yourself:\n           {by_hand}");
+    }
+    match missing {
+        0 => Ok(()),
+        n => Err(Error::new(format!("{n} of the things that the boards need could not be installed; see above"))),
+    }
+}
+
+/// An error that says what is missing to build and emulate this board, and what to type.
+pub fn require(board: &Board) -> Result<()> {
+    require_needs(board, &needs(board))
+}
+
+/// An error that says what is missing to build this board's firmware.
+#[cfg(test)]
+pub fn require_target(board: &Board) -> Result<()> {
+    require_needs(board, &[Need::Target(board.target.clone())])
+}
+
+/// Everything that is missing for this board, in words; empty where it can be emulated here.
+pub fn missing(board: &Board) -> Vec<String> {
+    needs(board).iter().filter(|need| !need.is_present()).map(Need::title).collect()
+}
+
+fn require_needs(board: &Board, needs: &[Need]) -> Result<()> {
+    let Some(need) = needs.iter().find(|need| !need.is_present()) else { return Ok(()) };
+    let command = match need.commands() {
+        Ok(commands) => commands.iter().map(|command| command.join(" ")).collect::<Vec<_>>().join(" && "),
+        Err(by_hand) => by_hand,
+    };
+    let (title, name) = (need.title(), &board.name);
+    Err(Error::new(format!("{title} is missing, which {name} needs. `cargo xtask setup` installs it, or: {command}")))
+}
+
+fn needs(board: &Board) -> Vec<Need> {
+    let mut needs = vec![Need::Target(board.target.clone())];
+    if let Some(emulator) = &board.emulator {
+        let (apt, brew) = emulator.packages();
+        needs.push(Need::Program { name: emulator.binary().into(), apt: apt.into(), brew: brew.into() });
+    }
+    needs
+}
+
+/// What all boards and `cargo xtask test` need, each once: targets, components, programs.
+fn all_needs() -> Result<BTreeSet<Need>> {
+    let mut needs: BTreeSet<Need> = board::all()?.iter().flat_map(needs).collect();
+    needs.insert(Need::Component { command: "clippy", component: "clippy" });
+    needs.insert(Need::Component { command: "fmt", component: "rustfmt" });
+    Ok(needs)
+}
+
+fn with_rustup(command: &str) -> Result<Vec<Vec<String>>, String> {
+    match find_program("rustup") {
+        Some(_) => Ok(vec![words(command)]),
+        None => Err(format!("install rustup (https://rustup.rs), then: {command}")),
+    }
+}
+
+fn has_target(target: &str) -> bool {
+    let output = workspace::rustc().args(["--print", "target-libdir", "--target", target]).output();
+    let Ok(output) = output else { return false };
+    let folder = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+    let is_core = |entry: std::fs::DirEntry| entry.file_name().to_string_lossy().starts_with("libcore-");
+    folder.read_dir().is_ok_and(|entries| entries.flatten().any(is_core))
+}
+
+fn find_program(name: &str) -> Option<PathBuf> {
+    let file = format!("{name}{}", env::consts::EXE_SUFFIX);
+    env::split_paths(&env::var_os("PATH")?).map(|folder: PathBuf| folder.join(&file)).find(|path| path.is_file())
+}
+
+/// What to put before a command that installs for the whole machine; none without the right to do so.
+fn privilege() -> Option<Vec<String>> {
+    let is_root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0");
+    if is_root {
+        return Some(Vec::new());
+    }
+    // -n: never asks for a password, for nobody may be there to give it.
+    let sudo = words("sudo -n");
+    succeeds_quietly(&[sudo.clone(), words("true")].concat()).then_some(sudo)
+}
+
+fn words(command: &str) -> Vec<String> {
+    command.split(' ').map(str::to_owned).collect()
+}
+
+fn command(words: &[String]) -> Option<Command> {
+    let (program, arguments) = words.split_first()?;
+    let mut command = Command::new(Path::new(program));
+    // apt must not ask, whatever a package wants to know.
+    command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null());
+    Some(command)
+}
+
+fn succeeds(words: &[String]) -> bool {
+    command(words).and_then(|mut command| command.status().ok()).is_some_and(|status| status.success())
+}
+
+fn succeeds_quietly(words: &[String]) -> bool {
+    command(words).and_then(|mut command| command.output().ok()).is_some_and(|output| output.status.success())
+}

@@ -1,0 +1,148 @@
+//! `cargo xtask test`: everything that is checked, as a list of named steps, on the host and on emulated boards.
+
+use crate::board;
+use crate::error::{Context, Error, Result};
+use crate::workspace;
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+/// One command.
+struct Step {
+    name: String,
+    folder: PathBuf,
+    arguments: String,
+    environment: &'static [(&'static str, &'static str)],
+}
+
+/// What the steps have counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Tally {
+    passed: u32,
+    failed: u32,
+}
+
+/// Runs all steps, whatever fails, and says at the end what did.
+pub fn run() -> Result<()> {
+    let mut total = Tally::default();
+    let mut summary = Vec::new();
+    for step in steps()? {
+        println!("\n== {}: cargo {} ({})", step.name, step.arguments, step.folder.display());
+        let start = Instant::now();
+        let tally = execute(&step)?;
+        let seconds = start.elapsed().as_secs_f64();
+        let word = if tally.failed == 0 { "ok" } else { "FAILED" };
+        summary.push(format!(
+            "{word:<7} {seconds:>6.1} s  {} ({} passed, {} failed)",
+            step.name, tally.passed, tally.failed
+        ));
+        total.passed += tally.passed;
+        total.failed += tally.failed;
+    }
+    println!("\n{}", summary.join("\n"));
+    println!("{} passed, {} failed", total.passed, total.failed);
+    match total.failed {
+        0 => Ok(()),
+        _ => Err(Error::new("not everything passed")),
+    }
+}
+
+fn steps() -> Result<Vec<Step>> {
+    // In the tests, a missing emulator is a failure here, and a message in a plain `cargo test`.
+    const EMULATORS: &[(&str, &str)] = &[("REQUIRE_EMULATORS", "1")];
+    const NO_WARNINGS: &[(&str, &str)] = &[("RUSTDOCFLAGS", "-D warnings")];
+    let root = workspace::root();
+    let host = |name: &str, arguments: &str, environment| Step {
+        name: name.into(),
+        folder: root.clone(),
+        arguments: arguments.into(),
+        environment,
+    };
+    let mut steps = vec![
+        host("format", "fmt --all --check", &[]),
+        host("lints", "clippy --workspace --all-targets --all-features -- -D warnings", &[]),
+        host("documentation", "doc --workspace --no-deps --all-features", NO_WARNINGS),
+        host("tests, host and emulated boards", "test --workspace --all-features", EMULATORS),
+    ];
+    // Firmware packages are outside the workspace. The harness has no target of its own: it gets all of theirs.
+    let boards = board::all()?;
+    let targets: BTreeSet<_> = boards.iter().map(|board| board.target.as_str()).collect();
+    let mut package = |name: &str, arguments: String| {
+        steps.push(Step {
+            name: format!("{name}: {}", arguments.split(' ').next().unwrap_or_default()),
+            folder: workspace::boards().join(name),
+            arguments,
+            environment: &[],
+        });
+    };
+    package("harness", "fmt --check".into());
+    for target in targets {
+        package("harness", format!("clippy --release --target {target} -- -D warnings"));
+    }
+    for board in &boards {
+        package(&board.package, "fmt --check".into());
+        package(&board.package, "clippy --release -- -D warnings".into());
+    }
+    Ok(steps)
+}
+
+/// Runs a step with its output shown, and counts its tests; a step without tests counts as one.
+fn execute(step: &Step) -> Result<Tally> {
+    let mut command: Command = workspace::cargo();
+    if step.folder != workspace::root() {
+        command.env("CARGO_TARGET_DIR", workspace::target().join("firmware"));
+    }
+    let mut child = command
+        .args(step.arguments.split(' '))
+        .current_dir(&step.folder)
+        .envs(step.environment.iter().copied())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context(|| "cannot run cargo".into())?;
+    let mut tally = Tally::default();
+    if let Some(output) = child.stdout.take() {
+        for line in BufReader::new(output).split(b'\n').map_while(std::result::Result::ok) {
+            let line = String::from_utf8_lossy(&line);
+            // A closed terminal must not end the tests.
+            let _ = writeln!(std::io::stdout(), "{line}");
+            if let Some(Tally { passed, failed }) = test_result(&line) {
+                tally.passed += passed;
+                tally.failed += failed;
+            }
+        }
+    }
+    let status = child.wait().context(|| "lost cargo".into())?;
+    match (status.success(), tally) {
+        (true, Tally { passed: 0, .. }) => tally.passed = 1,
+        // It did not compile, or it died.
+        (false, Tally { failed: 0, .. }) => tally.failed = 1,
+        _ => {}
+    }
+    Ok(tally)
+}
+
+/// The counts in a line such as `test result: ok. 12 passed; 0 failed; 1 ignored; ..`.
+fn test_result(line: &str) -> Option<Tally> {
+    let counts = line.strip_prefix("test result: ")?.split_once(". ")?.1;
+    let count = |word| {
+        let part = counts.split("; ").find_map(|part| part.strip_suffix(word))?;
+        part.trim().parse().ok()
+    };
+    Some(Tally { passed: count(" passed")?, failed: count(" failed")? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn test_results_are_counted() {
+        let ok = "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.01s";
+        assert_eq!(test_result(ok), Some(Tally { passed: 12, failed: 0 }));
+        let failed = "test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out";
+        assert_eq!(test_result(failed), Some(Tally { passed: 3, failed: 2 }));
+        assert_eq!(test_result("test kernels::tests::x ... ok"), None);
+    }
+}

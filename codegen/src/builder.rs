@@ -1,0 +1,196 @@
+//! The whole path for programs and build scripts.
+
+use crate::calibrate::{Observer, calibrate};
+use crate::data::{self, Rows};
+use crate::emit::{Io, Module, emit};
+use crate::error::{Problem, Result};
+use crate::graph::{Graph, simplify::simplify};
+use crate::import;
+use crate::plan::Plan;
+use crate::quantize::{Options, quantize};
+use crate::report::{Report, report};
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+
+/// Compiles one model.
+///
+/// In a build script, with `tinymlp-codegen` as a build dependency:
+///
+/// ```no_run
+/// // build.rs
+/// fn main() -> tinymlp_codegen::Result<()> {
+///     tinymlp_codegen::Builder::new("model/digits.onnx")
+///         .calibration("model/calibration.npy")
+///         .generate()
+/// }
+/// ```
+///
+/// and in the program `mod digits { include!(concat!(env!("OUT_DIR"), "/digits.rs")); }`.
+#[derive(Clone, Debug)]
+pub struct Builder {
+    model: PathBuf,
+    calibration: Option<PathBuf>,
+    name: Option<String>,
+    options: Options,
+    io: Io,
+}
+
+/// A compiled model: everything there is to know of it.
+#[derive(Clone, Debug)]
+pub struct Compiled {
+    /// The float network, simplified.
+    pub graph: Graph,
+    /// The integer program.
+    pub plan: Plan,
+    /// Cost and accuracy by layer.
+    pub report: Report,
+    /// The generated text.
+    pub module: Module,
+}
+
+impl Builder {
+    /// Starts with a model file.
+    pub fn new(model: impl Into<PathBuf>) -> Self {
+        Self { model: model.into(), calibration: None, name: None, options: Options::default(), io: Io::Quantized }
+    }
+
+    /// Representative inputs (`.npy`, `.npz` or `.csv`), one a row; a few hundred do. Required.
+    #[must_use]
+    pub fn calibration(mut self, file: impl Into<PathBuf>) -> Self {
+        self.calibration = Some(file.into());
+        self
+    }
+
+    /// Name of the module and its type; the model file's, if not given.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// How ranges are chosen from the calibration data.
+    #[must_use]
+    pub fn observer(mut self, observer: Observer) -> Self {
+        self.options.observer = observer;
+        self
+    }
+
+    /// Gives a layer (by the name of its node, or an input's) int16 activations; `*` stands for all.
+    #[must_use]
+    pub fn int16(mut self, layer: impl Into<String>) -> Self {
+        self.options.int16.push(layer.into());
+        self
+    }
+
+    /// Adds functions that convert inputs and outputs from and to real numbers.
+    #[must_use]
+    pub fn io(mut self, io: Io) -> Self {
+        self.io = io;
+        self
+    }
+
+    /// Reads and simplifies the model, no more.
+    ///
+    /// # Errors
+    /// Everything in the file that cannot be compiled.
+    pub fn graph(&self) -> Result<Graph> {
+        let mut graph = import::load(&self.model)?;
+        graph.name = self.name.clone().unwrap_or_else(|| {
+            self.model.file_stem().map_or_else(|| "model".into(), |s| s.to_string_lossy().into_owned())
+        });
+        simplify(&mut graph);
+        Ok(graph)
+    }
+
+    /// Compiles the model without writing anything.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the model, the calibration data or the options.
+    pub fn compile(&self) -> Result<Compiled> {
+        let graph = self.graph()?;
+        let Some(file) = &self.calibration else {
+            return Err(Problem::new("calibration", "no representative inputs were given")
+                .help("pass a .npy, .npz or .csv file with a few hundred inputs, as the device will see them")
+                .into());
+        };
+        let rows = Rows::new(&graph, &data::load(file)?, file)?;
+        let calibration = calibrate(&graph, &rows).map_err(|e| e.in_file(file))?;
+        let mut plan = quantize(&graph, &calibration, &self.options).map_err(|e| e.in_file(&self.model))?;
+        plan.sha256 = self.hash()?;
+        let report = report(&graph, &plan, &rows, &calibration.notes);
+        let module = emit(&plan, self.io)?;
+        Ok(Compiled { graph, plan, report, module })
+    }
+
+    /// Compiles the model and writes the module to `OUT_DIR`, for a build script: tells Cargo which files it read, and
+    /// reports notes as warnings.
+    ///
+    /// # Errors
+    /// As [`Builder::compile`], or a folder that cannot be written.
+    pub fn generate(&self) -> Result<()> {
+        for file in [Some(&self.model), self.calibration.as_ref()].into_iter().flatten() {
+            println!("cargo::rerun-if-changed={}", file.display());
+        }
+        let Some(out) = std::env::var_os("OUT_DIR") else {
+            return Err(Problem::new("OUT_DIR", "is not set: this is no build script")
+                .help("use `compile` and `Compiled::write` elsewhere")
+                .into());
+        };
+        let compiled = self.compile()?;
+        compiled.write(Path::new(&out))?;
+        Ok(())
+    }
+
+    fn hash(&self) -> Result<String> {
+        let bytes = std::fs::read(&self.model)
+            .map_err(|e| Problem::new(self.model.display().to_string(), format!("cannot be read: {e}")))?;
+        Ok(Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect())
+    }
+}
+
+impl Compiled {
+    /// Writes the module's files and `report.json` to a folder, which is made if needed; gives the module's path. Files
+    /// that would not change are left alone. Either all files are written or none.
+    ///
+    /// # Errors
+    /// What cannot be written.
+    pub fn write(&self, folder: &Path) -> Result<PathBuf> {
+        let json = serde_json::to_string_pretty(&self.report).unwrap_or_default() + "\n";
+        let mut files: Vec<(String, Vec<u8>)> = self.module.files.clone();
+        files.push(("report.json".into(), json.into_bytes()));
+        write_all(folder, &files)?;
+        Ok(folder.join(&self.module.files[0].0))
+    }
+}
+
+/// Writes all files under temporary names first, then renames them.
+fn write_all(folder: &Path, files: &[(String, Vec<u8>)]) -> Result<()> {
+    let failed = |path: &Path, e: std::io::Error| Problem::new(path.display().to_string(), format!("cannot be written: {e}"));
+    let made = !folder.exists();
+    std::fs::create_dir_all(folder).map_err(|e| failed(folder, e))?;
+    let mut pending: Vec<(PathBuf, PathBuf)> = Vec::new();
+    let result = (|| {
+        for (name, content) in files {
+            let path = folder.join(name);
+            if std::fs::read(&path).is_ok_and(|old| old == *content) {
+                continue;
+            }
+            let temporary = folder.join(format!(".{name}.{}", std::process::id()));
+            pending.push((temporary.clone(), path.clone()));
+            std::fs::write(&temporary, content).map_err(|e| failed(&path, e))?;
+        }
+        for (from, to) in &pending {
+            std::fs::rename(from, to).map_err(|e| failed(to, e))?;
+        }
+        Ok(())
+    })();
+    if result.is_err() {
+        for (temporary, _) in &pending {
+            let _ = std::fs::remove_file(temporary);
+        }
+        if made {
+            let _ = std::fs::remove_dir(folder);
+        }
+    }
+    result
+}

@@ -1,0 +1,56 @@
+//! `tinymlp inspect`.
+
+use super::table::{table, thousands};
+use std::path::PathBuf;
+use tinymlp_codegen::graph::{Graph, Node, Op};
+use tinymlp_codegen::{Builder, Result};
+
+/// Arguments.
+#[derive(clap::Args, Debug)]
+pub(super) struct Options {
+    /// Model file (.onnx).
+    model: PathBuf,
+}
+
+pub(super) fn run(options: &Options) -> Result<()> {
+    let graph = Builder::new(&options.model).graph()?;
+    println!("{}", graph.name);
+    for &id in &graph.inputs {
+        let t = &graph.tensors[id];
+        println!("  input   {} {:?}{}", t.name, t.shape, if t.batched { "  (the first axis is the batch)" } else { "" });
+    }
+    for output in &graph.outputs {
+        let t = &graph.tensors[output.tensor];
+        let labels = output.labels.as_ref().map_or(String::new(), |l| format!("  index of {l:?}"));
+        println!("  output  {} {:?}{labels}", output.name, t.shape);
+    }
+    let rows = graph.nodes.iter().map(|node| {
+        vec![
+            node.name.clone(),
+            node.origin.clone(),
+            format!("{:?}", graph.tensors[node.output].shape),
+            thousands(macs(&graph, node)),
+            thousands(parameters(&graph, node)),
+        ]
+    });
+    println!("{}", table(&["layer", "operator", "shape", "MACs", "parameters"], &[3, 4], rows));
+    let total = |f: fn(&Graph, &Node) -> u64| thousands(graph.nodes.iter().map(|n| f(&graph, n)).sum());
+    println!("{} MACs, {} parameters", total(macs), total(parameters));
+    Ok(())
+}
+
+fn macs(graph: &Graph, node: &Node) -> u64 {
+    let out = graph.tensors[node.output].len() as u64;
+    match &node.op {
+        Op::Gemm { weight, bias } => out * (weight.len() / bias.len().max(1)) as u64,
+        Op::MatMul => out * graph.tensors[node.inputs[0]].shape.last().copied().unwrap_or(1) as u64,
+        _ => 0,
+    }
+}
+
+fn parameters(graph: &Graph, node: &Node) -> u64 {
+    let constants: usize =
+        node.inputs.iter().filter(|&&i| graph.tensors[i].is_constant()).map(|&i| graph.tensors[i].len()).sum();
+    let own = if let Op::Gemm { weight, bias } = &node.op { weight.len() + bias.len() } else { 0 };
+    (own + constants) as u64
+}

@@ -1,0 +1,72 @@
+//! Subcommands, one file each, and the options they share.
+
+mod build;
+mod evaluate;
+mod inspect;
+mod table;
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use tinymlp_codegen::{Builder, Io, Observer, Result};
+
+/// Compiles trained MLP-family networks to Rust for microcontrollers.
+#[derive(Debug, Parser)]
+#[command(name = "tinymlp", version, about)]
+pub(crate) struct Command {
+    #[command(subcommand)]
+    command: Sub,
+}
+
+#[derive(Debug, Subcommand)]
+enum Sub {
+    /// Show what is in a model, and whether it can be compiled.
+    Inspect(inspect::Options),
+    /// Quantize a model and write it as a Rust module, with a report.
+    Build(build::Options),
+    /// Compare the quantized model with the float model on a data set.
+    Evaluate(evaluate::Options),
+}
+
+/// What every command that quantizes takes.
+#[derive(Args, Debug)]
+struct Quantization {
+    /// Model file (.onnx).
+    model: PathBuf,
+    /// Representative inputs, one a row (.npy, .npz or .csv).
+    #[arg(long, value_name = "FILE")]
+    calibration: PathBuf,
+    /// Name of the module; the model file's if not given.
+    #[arg(long)]
+    name: Option<String>,
+    /// How ranges are chosen: mse, min-max, percentile or percentile=99.9.
+    #[arg(long, default_value = "mse", value_name = "OBSERVER")]
+    observer: Observer,
+    /// A layer or input that gets int16 activations (repeatable; * for all).
+    #[arg(long, value_name = "NAME")]
+    int16: Vec<String>,
+    /// Real numbers the module converts from and to: quantized (none), f32, or a fixed-point type like I16F16.
+    #[arg(long, default_value = "quantized", value_name = "TYPE")]
+    io: Io,
+}
+
+impl Quantization {
+    fn builder(&self) -> Builder {
+        let mut builder = Builder::new(&self.model).calibration(&self.calibration).observer(self.observer).io(self.io);
+        if let Some(name) = &self.name {
+            builder = builder.name(name);
+        }
+        self.int16.iter().fold(builder, |b, layer| b.int16(layer))
+    }
+}
+
+/// Runs a command.
+///
+/// # Errors
+/// Whatever the command finds wrong.
+pub(crate) fn run(command: Command) -> Result<()> {
+    match command.command {
+        Sub::Inspect(options) => inspect::run(&options),
+        Sub::Build(options) => build::run(&options),
+        Sub::Evaluate(options) => evaluate::run(&options),
+    }
+}

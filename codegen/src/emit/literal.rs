@@ -1,0 +1,188 @@
+//! Constant expressions, laid out as rustfmt lays them out (width 100, its default heuristics).
+
+use crate::plan::kernels::{Constant, Field, Fields, Limits};
+
+const WIDTH: usize = 100;
+/// rustfmt's `array_width` and `fn_call_width`.
+const SHORT: usize = 60;
+/// rustfmt's `struct_lit_width`.
+const SHORT_STRUCT: usize = 18;
+/// rustfmt's `short_array_element_width_threshold`.
+const SHORT_ELEMENT: usize = 10;
+
+/// An expression.
+#[derive(Clone, Debug)]
+pub(super) enum Literal {
+    /// A number, string or path.
+    Atom(String),
+    /// `[a, b]`.
+    Array(Vec<Literal>),
+    /// `Name { field: value }`.
+    Struct(String, Vec<(String, Literal)>),
+    /// `name(a, b)`.
+    Call(String, Vec<Literal>),
+}
+
+impl Literal {
+    fn line(&self) -> String {
+        let join = |items: &[Literal]| items.iter().map(Literal::line).collect::<Vec<_>>().join(", ");
+        match self {
+            Literal::Atom(text) => text.clone(),
+            Literal::Array(items) => format!("[{}]", join(items)),
+            Literal::Struct(name, fields) => {
+                let fields: Vec<_> = fields.iter().map(|(f, v)| format!("{f}: {}", v.line())).collect();
+                format!("{name} {{ {} }}", fields.join(", "))
+            }
+            Literal::Call(name, items) => format!("{name}({})", join(items)),
+        }
+    }
+
+    fn fits_a_line(&self) -> bool {
+        match self {
+            Literal::Atom(_) => true,
+            // The sums are of the elements and what separates them, without the brackets.
+            Literal::Array(items) => items.iter().all(Literal::fits_a_line) && self.line().len() - 2 <= SHORT,
+            Literal::Struct(name, fields) => {
+                fields.iter().all(|(_, v)| v.fits_a_line()) && self.line().len() - name.len() - 5 <= SHORT_STRUCT
+            }
+            Literal::Call(name, items) => {
+                items.iter().all(Literal::fits_a_line) && self.line().len() - name.len() - 2 <= SHORT
+            }
+        }
+    }
+
+    /// The text from column `column` of a line indented by `indent`, with `after` columns to follow.
+    fn layout(&self, indent: usize, column: usize, after: usize) -> String {
+        // Cheap refusal before a long line is built: every element takes three columns.
+        let many = |n: usize| n * 3 > 2 * WIDTH;
+        let long = match self {
+            Literal::Atom(_) => false,
+            Literal::Array(items) | Literal::Call(_, items) => many(items.len()),
+            Literal::Struct(_, fields) => many(fields.len()),
+        };
+        if !long && self.fits_a_line() {
+            let line = self.line();
+            if column + line.len() + after <= WIDTH {
+                return line;
+            }
+        }
+        let inner = indent + 4;
+        let pad = " ".repeat(inner);
+        let mut text = String::new();
+        let close = match self {
+            Literal::Atom(line) => return line.clone(),
+            Literal::Array(items) => {
+                text.push_str("[\n");
+                let lines: Vec<String> = items.iter().map(|i| i.layout(inner, inner, 1)).collect();
+                if lines.iter().all(|l| l.len() <= SHORT_ELEMENT && !l.contains('\n')) {
+                    fill(&lines, inner, &mut text);
+                } else {
+                    for line in &lines {
+                        text.push_str(&format!("{pad}{line},\n"));
+                    }
+                }
+                "]"
+            }
+            Literal::Struct(name, fields) => {
+                text.push_str(&format!("{name} {{\n"));
+                for (field, value) in fields {
+                    let value = value.layout(inner, inner + field.len() + 2, 1);
+                    text.push_str(&format!("{pad}{field}: {value},\n"));
+                }
+                "}"
+            }
+            Literal::Call(name, items) => {
+                text.push_str(&format!("{name}(\n"));
+                for item in items {
+                    text.push_str(&format!("{pad}{},\n", item.layout(inner, inner, 1)));
+                }
+                ")"
+            }
+        };
+        text.push_str(&" ".repeat(indent));
+        text.push_str(close);
+        text
+    }
+}
+
+/// As many elements a line as fit.
+fn fill(items: &[String], indent: usize, text: &mut String) {
+    let mut column = 0;
+    for (k, item) in items.iter().enumerate() {
+        if column > 0 && column + 1 + item.len() + 1 > WIDTH {
+            text.push('\n');
+            column = 0;
+        }
+        if column == 0 {
+            text.push_str(&" ".repeat(indent));
+            column = indent;
+        } else {
+            text.push(' ');
+            column += 1;
+        }
+        text.push_str(item);
+        text.push(',');
+        column += item.len() + 1;
+        if k + 1 == items.len() {
+            text.push('\n');
+        }
+    }
+}
+
+/// `head = value;` and an end of line.
+pub(super) fn item(head: &str, value: &Literal) -> String {
+    let text = value.layout(0, head.len() + 3, 1);
+    let first = text.lines().next().unwrap_or_default().len();
+    if head.len() + 3 + first + 1 > WIDTH {
+        let text = value.layout(4, 4, 1);
+        return format!("{head} =\n    {text};\n");
+    }
+    format!("{head} = {text};\n")
+}
+
+/// The text four columns further in.
+pub(super) fn indented(text: &str) -> String {
+    text.lines().map(|l| if l.is_empty() { "\n".into() } else { format!("    {l}\n") }).collect()
+}
+
+/// A kernel's constant. `external(field, width, values)` may take an array away and name the file it is in.
+pub(super) fn constant(constant: &Constant, external: &mut dyn FnMut(&str, usize, &[i32]) -> Option<String>) -> Literal {
+    let name = constant.ty.split('<').next().unwrap_or_default();
+    let path = format!("kernels::{name}");
+    match &constant.fields {
+        Fields::Unit => Literal::Atom(path),
+        Fields::New(fields) => {
+            let items = fields.iter().map(|f| field("", f, external)).collect();
+            Literal::Call(format!("{path}::new"), items)
+        }
+        Fields::Named(fields) => {
+            let fields = fields.iter().map(|(n, f)| ((*n).to_owned(), field(n, f, external))).collect();
+            Literal::Struct(path, fields)
+        }
+    }
+}
+
+fn field(name: &str, field: &Field, external: &mut dyn FnMut(&str, usize, &[i32]) -> Option<String>) -> Literal {
+    match field {
+        Field::Integer(v) => Literal::Atom(v.to_string()),
+        Field::Bool(v) => Literal::Atom(v.to_string()),
+        Field::Limits(Limits { zero_point, min, max, .. }) => {
+            let number = |n: &str, v: &i32| (n.to_owned(), Literal::Atom(v.to_string()));
+            Literal::Struct("Clamp".into(), vec![number("zero_point", zero_point), number("min", min), number("max", max)])
+        }
+        Field::Array { extents, values, width, .. } => match external(name, *width, values) {
+            Some(file) => Literal::Atom(format!("tinymlp::bytes(include_bytes!(\"{file}\"))")),
+            None => array(extents, values),
+        },
+    }
+}
+
+fn array(extents: &[usize], values: &[i32]) -> Literal {
+    match extents {
+        [] | [_] => Literal::Array(values.iter().map(|v| Literal::Atom(v.to_string())).collect()),
+        [_, inner @ ..] => {
+            let size = inner.iter().product::<usize>().max(1);
+            Literal::Array(values.chunks(size).map(|v| array(inner, v)).collect())
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! Passes that bring an imported graph into the form quantization expects: constants folded, elementwise
+//! functions of one tensor fused, factors and offsets folded into the layers beside them, broadcasts explicit.
+//!
+//! Every pass keeps the float results (up to rounding); [`simplify`] runs them to a fixed point.
+
+mod affine;
+mod broadcast;
+mod clean;
+mod fold_affine;
+mod fuse_maps;
+
+pub use affine::{Affine, affine_of};
+
+use super::Graph;
+
+/// Runs all passes.
+pub fn simplify(graph: &mut Graph) {
+    loop {
+        let mut changed = clean::fold_constants(graph);
+        changed |= clean::forward_copies(graph);
+        changed |= fuse_maps::fuse(graph);
+        changed |= fold_affine::fold(graph);
+        clean::remove_unused(graph);
+        if !changed {
+            break;
+        }
+    }
+    broadcast::make_explicit(graph);
+    clean::remove_unused(graph);
+}

@@ -1,0 +1,63 @@
+//! Fully connected layer.
+
+use super::{Buffer, Constant, Field, Fields, Kernel, Limits, activation};
+use tinymlp::kernels::dynamic;
+
+/// See [`tinymlp::kernels::Gemm`].
+#[derive(Clone, Debug)]
+pub struct Gemm {
+    /// Rows of `inputs` elements.
+    pub rows: usize,
+    /// Features in.
+    pub inputs: usize,
+    /// Features out.
+    pub outputs: usize,
+    /// `outputs x inputs`.
+    pub weight: Vec<i8>,
+    /// By output.
+    pub bias: Vec<i32>,
+    /// By output.
+    pub multiplier: Vec<i32>,
+    /// Of all outputs.
+    pub shift: u32,
+    /// Of the output.
+    pub limits: Limits,
+}
+
+impl Kernel for Gemm {
+    fn op(&self) -> &'static str {
+        "Gemm"
+    }
+
+    fn run(&self, x: &[&Buffer], y: &mut Buffer) {
+        let Gemm { weight, bias, multiplier, shift, limits, .. } = self;
+        activation!(x[0], x => activation!(y, y => dynamic::gemm(x, weight, bias, multiplier, *shift, limits.clamp(), y)));
+    }
+
+    fn constant(&self) -> Constant {
+        let weight = Field::Array {
+            element: "i8",
+            width: 1,
+            extents: vec![self.outputs, self.inputs],
+            values: self.weight.iter().map(|&w| w.into()).collect(),
+        };
+        Constant {
+            ty: format!("Gemm<{}, {}, {}>", self.limits.ty.name(), self.inputs, self.outputs),
+            fields: Fields::Named(vec![
+                ("weight", weight),
+                ("bias", Field::row("i32", 4, self.bias.clone())),
+                ("multiplier", Field::row("i32", 4, self.multiplier.clone())),
+                ("shift", Field::Integer(self.shift.into())),
+                ("output", Field::Limits(self.limits)),
+            ]),
+        }
+    }
+
+    fn views(&self) -> Vec<Vec<usize>> {
+        vec![vec![self.rows, self.inputs], vec![self.rows, self.outputs]]
+    }
+
+    fn macs(&self) -> u64 {
+        (self.rows * self.inputs * self.outputs) as u64
+    }
+}

@@ -1,0 +1,194 @@
+//! The steps of a plan: per operator its constants, the kernel call that simulates it, and the literal that emits it.
+//!
+//! One file an operator, under the name of the runtime kernel it calls.
+
+mod add;
+mod affine;
+mod arg_max;
+mod concat;
+mod div;
+mod gemm;
+mod lookup;
+mod mat_mul;
+mod mul;
+mod p_relu;
+mod reduce;
+mod softmax;
+mod strided;
+
+pub use add::Add;
+pub use affine::Affine;
+pub use arg_max::ArgMax;
+pub use concat::Concat;
+pub use div::Div;
+pub use gemm::Gemm;
+pub use lookup::{Interpolate, Lookup};
+pub use mat_mul::MatMul;
+pub use mul::Mul;
+pub use p_relu::PRelu;
+pub use reduce::{ReduceMax, ReduceSum};
+pub use softmax::{Exponentials, LogSoftmax, Softmax};
+pub use strided::Strided;
+
+use super::Type;
+use std::fmt::Debug;
+use tinymlp::{Clamp, Element};
+
+/// One operator with its constants.
+pub trait Kernel: Debug + Send + Sync {
+    /// The runtime kernel's name.
+    fn op(&self) -> &'static str;
+
+    /// Executes it with the runtime's own loop. `y` has the right length and type.
+    fn run(&self, x: &[&Buffer], y: &mut Buffer);
+
+    /// The constant whose `run` the generated module calls, for outputs of a type.
+    fn constant(&self) -> Constant;
+
+    /// Extents of the nested arrays that the kernel's `run` takes: its operands', then the result's.
+    fn views(&self) -> Vec<Vec<usize>>;
+
+    /// Multiply-accumulate operations.
+    fn macs(&self) -> u64 {
+        0
+    }
+
+    /// Whether it has a `run_in_place`.
+    fn in_place(&self) -> bool {
+        false
+    }
+}
+
+/// The elements of a value on the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Buffer {
+    /// 8-bit activations.
+    I8(Vec<i8>),
+    /// 16-bit activations.
+    I16(Vec<i16>),
+    /// Class indices.
+    U16(Vec<u16>),
+}
+
+impl Buffer {
+    /// `len` zeros.
+    pub fn new(ty: Type, len: usize) -> Self {
+        match ty {
+            Type::I8 => Buffer::I8(vec![0; len]),
+            Type::I16 => Buffer::I16(vec![0; len]),
+            Type::U16 => Buffer::U16(vec![0; len]),
+        }
+    }
+
+    /// The elements as `i32`.
+    pub fn integers(&self) -> Vec<i32> {
+        match self {
+            Buffer::I8(v) => v.iter().map(|&q| q.into()).collect(),
+            Buffer::I16(v) => v.iter().map(|&q| q.into()).collect(),
+            Buffer::U16(v) => v.iter().map(|&q| q.into()).collect(),
+        }
+    }
+
+    /// The elements as little-endian bytes.
+    pub fn bytes(&self) -> Vec<u8> {
+        match self {
+            Buffer::I8(v) => v.iter().map(|&q| q as u8).collect(),
+            Buffer::I16(v) => v.iter().flat_map(|q| q.to_le_bytes()).collect(),
+            Buffer::U16(v) => v.iter().flat_map(|q| q.to_le_bytes()).collect(),
+        }
+    }
+}
+
+/// Runs the body with the elements of an activation, of either type.
+macro_rules! activation {
+    ($buffer:expr, $x:ident => $body:expr) => {
+        match $buffer {
+            $crate::plan::kernels::Buffer::I8($x) => $body,
+            $crate::plan::kernels::Buffer::I16($x) => $body,
+            $crate::plan::kernels::Buffer::U16(_) => unreachable!("quantization gives kernels activations, not indices"),
+        }
+    };
+}
+pub(crate) use activation;
+
+/// Output zero point and limits, of either type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Number type of the output.
+    pub ty: Type,
+    /// The integer that stands for zero.
+    pub zero_point: i32,
+    /// Smallest output.
+    pub min: i32,
+    /// Largest output.
+    pub max: i32,
+}
+
+impl Limits {
+    /// As the runtime takes it. `Y` is the type of `self.ty`.
+    pub fn clamp<Y: Element>(&self) -> Clamp<Y> {
+        Clamp { zero_point: Y::truncate(self.zero_point), min: Y::truncate(self.min), max: Y::truncate(self.max) }
+    }
+}
+
+/// A constant of the generated module.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Constant {
+    /// Its type, `Gemm<i8, 64, 32>`, in the runtime's module `kernels`.
+    pub ty: String,
+    /// What it is made of.
+    pub fields: Fields,
+}
+
+/// What a constant is made of.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fields {
+    /// A struct literal.
+    Named(Vec<(&'static str, Field)>),
+    /// A call of the type's `new`, evaluated at compile time.
+    New(Vec<Field>),
+    /// Nothing.
+    Unit,
+}
+
+/// One field.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Field {
+    /// One integer.
+    Integer(i64),
+    /// True or false.
+    Bool(bool),
+    /// Output limits.
+    Limits(Limits),
+    /// Integers of an element type, nested as the extents say.
+    Array {
+        /// `i8`, `i16`, `u16`, `i32`, `isize`.
+        element: &'static str,
+        /// Bytes of an element.
+        width: usize,
+        /// Extents, outermost first.
+        extents: Vec<usize>,
+        /// Elements.
+        values: Vec<i32>,
+    },
+}
+
+impl Field {
+    /// An array of one axis.
+    pub fn row(element: &'static str, width: usize, values: Vec<i32>) -> Field {
+        Field::Array { element, width, extents: vec![values.len()], values }
+    }
+}
+
+impl Constant {
+    /// Bytes in flash: arrays only, since single numbers become part of the code.
+    pub fn bytes(&self) -> usize {
+        match &self.fields {
+            Fields::Named(fields) => fields
+                .iter()
+                .map(|(_, f)| if let Field::Array { width, values, .. } = f { width * values.len() } else { 0 })
+                .sum(),
+            Fields::New(_) | Fields::Unit => 0,
+        }
+    }
+}

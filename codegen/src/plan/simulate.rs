@@ -1,0 +1,81 @@
+//! Runs a plan on the host, with the runtime's own kernels.
+
+use super::kernels::Buffer;
+use super::{Features, Input, Plan, ValueId};
+use tinymlp::convert;
+
+/// Executes a plan; keeps its buffers between runs.
+#[derive(Clone, Debug)]
+pub struct Simulator<'p> {
+    plan: &'p Plan,
+    buffers: Vec<Buffer>,
+}
+
+impl<'p> Simulator<'p> {
+    /// A simulator of `plan`.
+    pub fn new(plan: &'p Plan) -> Self {
+        let buffers = plan.values.iter().map(|v| Buffer::new(v.quant.ty, v.len())).collect();
+        Self { plan, buffers }
+    }
+
+    /// Runs one inference on quantized inputs, in the plan's order.
+    pub fn run(&mut self, inputs: &[Buffer]) {
+        for (input, buffer) in self.plan.inputs.iter().zip(inputs) {
+            self.buffers[input.value] = buffer.clone();
+        }
+        for step in &self.plan.steps {
+            // Taken out, so that the kernel can read the others while it writes this one.
+            let mut y = std::mem::replace(&mut self.buffers[step.output], Buffer::I8(Vec::new()));
+            let x: Vec<&Buffer> = step.inputs.iter().map(|&i| &self.buffers[i]).collect();
+            step.kernel.run(&x, &mut y);
+            self.buffers[step.output] = y;
+        }
+    }
+
+    /// [`Simulator::run`] on real inputs, quantized as the generated module does it.
+    pub fn run_real(&mut self, inputs: &[&[f32]]) {
+        let quantized: Vec<Buffer> =
+            self.plan.inputs.iter().zip(inputs).map(|(input, x)| quantize(self.plan, input, x)).collect();
+        self.run(&quantized);
+    }
+
+    /// The integers of a value after a run.
+    pub fn value(&self, id: ValueId) -> &Buffer {
+        &self.buffers[id]
+    }
+
+    /// The real numbers a value stands for after a run.
+    pub fn real(&self, id: ValueId) -> Vec<f64> {
+        let quant = self.plan.values[id].quant;
+        self.buffers[id].integers().into_iter().map(|q| quant.real(q)).collect()
+    }
+}
+
+/// Real inputs as the quantized input `input` of a plan, by the runtime's own conversion.
+pub fn quantize(plan: &Plan, input: &Input, x: &[f32]) -> Buffer {
+    let quant = plan.values[input.value].quant;
+    let mut buffer = Buffer::new(quant.ty, x.len());
+    match (&mut buffer, &input.features) {
+        (Buffer::I8(q), None) => convert::from_f32(x, per_unit(quant.scale), quant.zero_point, q),
+        (Buffer::I16(q), None) => convert::from_f32(x, per_unit(quant.scale), quant.zero_point, q),
+        (Buffer::I8(q), Some(f)) => each(x, f, quant.zero_point, q),
+        (Buffer::I16(q), Some(f)) => each(x, f, quant.zero_point, q),
+        (Buffer::U16(_), _) => unreachable!("an input is an activation, not an index"),
+    }
+    buffer
+}
+
+fn each<T: tinymlp::Element>(x: &[f32], features: &Features, zero_point: i32, q: &mut [T]) {
+    let (offset, per_unit) = feature_constants(features);
+    convert::from_f32_each(x, &offset, &per_unit, zero_point, q);
+}
+
+/// One over a scale, in the `f32` that the generated module holds.
+pub fn per_unit(scale: f64) -> f32 {
+    (1.0 / scale) as f32
+}
+
+/// Offsets and reciprocal scales in the `f32` that the generated module holds.
+pub fn feature_constants(features: &Features) -> (Vec<f32>, Vec<f32>) {
+    (features.offset.iter().map(|&o| o as f32).collect(), features.scale.iter().map(|&s| per_unit(s)).collect())
+}

@@ -1,0 +1,240 @@
+//! Every kernel against its formula, computed another way: over wide integers where the arithmetic is exact, in `f64`
+//! where the documentation states an error bound.
+
+use proptest::prelude::*;
+use tinymlp::kernels::{
+    Add, Affine, ArgMax, Concat, Div, Interpolate, LogSoftmax, Lookup, MatMul, Mul, PRelu, ReduceMax, ReduceSum, Softmax,
+    Strided,
+};
+use tinymlp::{Clamp, Element};
+
+fn all<T: Element>(zero_point: i32) -> Clamp<T> {
+    Clamp { zero_point: T::truncate(zero_point), min: T::truncate(T::MIN), max: T::truncate(T::MAX) }
+}
+
+/// `floor(value / 2^shift)`, saturated to int8.
+fn shifted(value: i128, shift: u32) -> i8 {
+    value.div_euclid(1 << shift).clamp(-128, 127) as i8
+}
+
+/// `requantize` and the zero point, saturated to int8.
+fn requantized(acc: i128, multiplier: i32, zero_point: i8) -> i8 {
+    let scaled = (acc * multiplier as i128 + (1 << 31)).div_euclid(1 << 32);
+    (scaled + zero_point as i128).clamp(-128, 127) as i8
+}
+
+proptest! {
+    #[test]
+    fn add(a: [i8; 9], b: [i8; 9], m in [-2_000_000..2_000_000i32, -2_000_000..2_000_000i32], offset in -900_000_000..900_000_000i32, shift in 1u32..28) {
+        let mut y = [0i8; 9];
+        Add { multiplier: m, offset, shift, output: all(0) }.run(&a, &b, &mut y);
+        for i in 0..9 {
+            let sum = a[i] as i128 * m[0] as i128 + b[i] as i128 * m[1] as i128 + offset as i128;
+            prop_assert_eq!(y[i], shifted(sum, shift));
+        }
+    }
+
+    #[test]
+    fn mul(a: [i8; 7], b: [i8; 7], za: i8, zb: i8, multiplier in 0..i32::MAX, zero_point: i8) {
+        let mut y = [0i8; 7];
+        Mul { zero_point: [za.into(), zb.into()], multiplier, shift: 0, output: all(zero_point.into()) }.run(&a, &b, &mut y);
+        for i in 0..7 {
+            let product = (a[i] as i128 - za as i128) * (b[i] as i128 - zb as i128);
+            prop_assert_eq!(y[i], requantized(product, multiplier, zero_point));
+        }
+    }
+
+    #[test]
+    fn div(a: [i8; 7], b: [i8; 7], za: i8, zb: i8, multiplier in 0..4_000_000i32, zero_point: i8) {
+        let (shift, zero) = (12, zero_point as i32);
+        let offset = (zero << shift) + (1 << (shift - 1));
+        let mut y = [0i8; 7];
+        Div { zero_point: [za.into(), zb.into()], multiplier, offset, shift, output: all(zero) }.run(&a, &b, &mut y);
+        for i in 0..7 {
+            let (n, d) = (a[i] as i128 - za as i128, b[i] as i128 - zb as i128);
+            let expected = match (n.signum(), d) {
+                (1, 0) => 127,
+                (-1, 0) => -128,
+                (_, 0) => zero_point,
+                _ => shifted(n * multiplier as i128 / d + offset as i128, shift),
+            };
+            prop_assert_eq!(y[i], expected);
+        }
+    }
+
+    #[test]
+    fn affine(x: [[i8; 3]; 4], m in [-900_000..900_000i32, -9..9i32, 0..8_000_000i32], o in [-9_000_000..9_000_000i32, -9..9i32, 0..1i32], shift in 0u32..20) {
+        let mut y = [[0i8; 3]; 4];
+        Affine { multiplier: m, offset: o, shift, output: all(0) }.run(&x, &mut y);
+        for r in 0..4 {
+            for c in 0..3 {
+                prop_assert_eq!(y[r][c], shifted(x[r][c] as i128 * m[c] as i128 + o[c] as i128, shift));
+            }
+        }
+    }
+
+    #[test]
+    fn affine_changes_the_type(x: [[i8; 1]; 5], m in 0..8_000_000i32) {
+        let mut y = [[0i16; 1]; 5];
+        Affine { multiplier: [m], offset: [512], shift: 10, output: all(0) }.run(&x, &mut y);
+        for r in 0..5 {
+            let expected = (x[r][0] as i64 * m as i64 + 512).div_euclid(1024).clamp(-32768, 32767);
+            prop_assert_eq!(y[r][0] as i64, expected);
+        }
+    }
+
+    #[test]
+    fn p_relu(x: [[i8; 2]; 3], zero_point in -128..128i32, positive in 0..4_000_000i32, negative in [-4_000_000..4_000_000i32, 0..9i32], shift in 1u32..20) {
+        let offset = 1 << (shift - 1);
+        let mut y = [[0i8; 2]; 3];
+        PRelu { zero_point, positive, negative, offset, shift, output: all(0) }.run(&x, &mut y);
+        for r in 0..3 {
+            for c in 0..2 {
+                let v = x[r][c] as i128 - zero_point as i128;
+                let m = if v < 0 { negative[c] } else { positive };
+                prop_assert_eq!(y[r][c], shifted(v * m as i128 + offset as i128, shift));
+            }
+        }
+    }
+
+    #[test]
+    fn mat_mul(a: [[[i8; 3]; 2]; 2], b: [[[i8; 4]; 3]; 2], za: i8, zb: i8, multiplier in 0..90_000_000i32, zero_point: i8) {
+        let mut y = [[[0i8; 4]; 2]; 2];
+        let zero = [za.into(), zb.into()];
+        MatMul { zero_point: zero, multiplier, shift: 0, output: all(zero_point.into()) }.run(&a, &b, &mut y);
+        for batch in 0..2 {
+            for m in 0..2 {
+                for n in 0..4 {
+                    let sum = (0..3).map(|k| (a[batch][m][k] as i128 - za as i128) * (b[batch][k][n] as i128 - zb as i128)).sum();
+                    prop_assert_eq!(y[batch][m][n], requantized(sum, multiplier, zero_point));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn reductions(x: [[[i8; 3]; 5]; 2], offset in -999..999i32, multiplier in 0..i32::MAX, zero_point: i8) {
+        let (mut sum, mut max) = ([[0i8; 3]; 2], [[0i8; 3]; 2]);
+        ReduceSum { offset, multiplier, shift: 0, output: all(zero_point.into()) }.run(&x, &mut sum);
+        ReduceMax.run(&x, &mut max);
+        let (mut first, mut last) = ([[0u16; 3]; 2], [[0u16; 3]; 2]);
+        ArgMax { last: false }.run(&x, &mut first);
+        ArgMax { last: true }.run(&x, &mut last);
+        for o in 0..2 {
+            for i in 0..3 {
+                let column: Vec<i8> = (0..5).map(|a| x[o][a][i]).collect();
+                let total = column.iter().map(|&v| v as i128).sum::<i128>() + offset as i128;
+                let largest = *column.iter().max().unwrap();
+                prop_assert_eq!(sum[o][i], requantized(total, multiplier, zero_point));
+                prop_assert_eq!(max[o][i], largest);
+                prop_assert_eq!(first[o][i] as usize, column.iter().position(|&v| v == largest).unwrap());
+                prop_assert_eq!(last[o][i] as usize, column.iter().rposition(|&v| v == largest).unwrap());
+            }
+        }
+    }
+
+    #[test]
+    fn concat_fills_its_block_only(x: [[i8; 2]; 3], multiplier in 0..8_000_000i32, offset in -9_000_000..9_000_000i32) {
+        let mut y = [[55i8; 6]; 3];
+        Concat::<i8, 3> { multiplier, offset, shift: 16, output: all(0) }.run(&x, &mut y);
+        for r in 0..3 {
+            for i in 0..6 {
+                let expected = if (3..5).contains(&i) { shifted(x[r][i - 3] as i128 * multiplier as i128 + offset as i128, 16) } else { 55 };
+                prop_assert_eq!(y[r][i], expected);
+            }
+        }
+    }
+
+    #[test]
+    fn strided_views(x: [i16; 24]) {
+        // [2, 3, 4] with its axes reversed, and every second element backwards.
+        const REVERSED: Strided<24, 1, 4, 3, 2> = Strided::new(0, [0, 1, 4, 12]);
+        const BACKWARDS: Strided<24, 1, 1, 1, 12> = Strided::new(23, [0, 0, 0, -2]);
+        let (mut y, mut z) = ([[[[0; 2]; 3]; 4]; 1], [[[[0; 12]; 1]; 1]; 1]);
+        REVERSED.run(&x, &mut y);
+        BACKWARDS.run(&x, &mut z);
+        for a in 0..2 {
+            for b in 0..3 {
+                for c in 0..4 {
+                    prop_assert_eq!(y[0][c][b][a], x[a * 12 + b * 4 + c]);
+                }
+            }
+        }
+        for k in 0..12 {
+            prop_assert_eq!(z[0][0][0][k], x[23 - 2 * k]);
+        }
+    }
+
+    #[test]
+    fn interpolation_stays_between_its_nodes(x: [i16; 16], slope in 1..60i32) {
+        let table: [i16; 513] = std::array::from_fn(|k| ((k as i32 - 256) * slope) as i16);
+        let mut y = [0i16; 16];
+        Interpolate { table }.run(&x, &mut y);
+        for i in 0..16 {
+            // A straight line through the nodes: exact to half a step.
+            let exact = x[i] as f64 / 128.0 * slope as f64;
+            prop_assert!((y[i] as f64 - exact).abs() <= 0.5, "{} {exact}", y[i]);
+        }
+    }
+
+    #[test]
+    fn softmax_error_bound(x: [i8; 10], scale in 0.001f64..1.0) {
+        let fine: [u16; 256] = std::array::from_fn(|d| (65535.0 * (-scale * d as f64).exp()).round() as u16);
+        let mut y = [[0i8; 10]];
+        Softmax { fine, coarse: [], levels: 256, output: all(-128) }.run(&[x], &mut y);
+        let max = *x.iter().max().unwrap() as f64;
+        let e: Vec<f64> = x.iter().map(|&v| ((v as f64 - max) * scale).exp()).collect();
+        let sum: f64 = e.iter().sum();
+        for i in 0..10 {
+            let exact = (e[i] / sum * 256.0).min(255.0);
+            prop_assert!((y[0][i] as f64 + 128.0 - exact).abs() <= 0.51, "{} {exact}", y[0][i]);
+        }
+    }
+
+    #[test]
+    fn softmax_int16_error_bound(x: [i16; 6], scale in 0.00002f64..0.01) {
+        let fine: [u16; 256] = std::array::from_fn(|d| (65535.0 * (-scale * d as f64).exp()).round() as u16);
+        let coarse: [u16; 256] = std::array::from_fn(|d| (65535.0 * (-scale * 256.0 * d as f64).exp()).round() as u16);
+        let mut y = [[0i16; 6]];
+        Softmax { fine, coarse, levels: 32768, output: all(0) }.run(&[x], &mut y);
+        let max = *x.iter().max().unwrap() as f64;
+        let e: Vec<f64> = x.iter().map(|&v| ((v as f64 - max) * scale).exp()).collect();
+        let sum: f64 = e.iter().sum();
+        for i in 0..6 {
+            let exact = (e[i] / sum * 32768.0).min(32767.0);
+            // Two roundings of 1/65535 in each exponential: at most 1.5 units of 1/32768 in the quotient.
+            prop_assert!((y[0][i] as f64 - exact).abs() <= 2.0, "{} {exact}", y[0][i]);
+        }
+    }
+
+    #[test]
+    fn log_softmax_error_bound(x: [i8; 10], scale in 0.01f64..0.5) {
+        let fine: [u16; 256] = std::array::from_fn(|d| (65535.0 * (-scale * d as f64).exp()).round() as u16);
+        let out_scale = scale * 255.0 / 250.0;
+        let one = 2f64.powi(20);
+        let m = [(scale / out_scale * one).round() as i32, (std::f64::consts::LN_2 / 4096.0 / out_scale * one).round() as i32];
+        let mut y = [[0i8; 10]];
+        LogSoftmax { fine, coarse: [], multiplier: m, offset: (127 << 20) + (1 << 19), shift: 20, output: all(127) }.run(&[x], &mut y);
+        let max = *x.iter().max().unwrap() as f64;
+        let sum: f64 = x.iter().map(|&v| ((v as f64 - max) * scale).exp()).sum();
+        for i in 0..10 {
+            let exact = (((x[i] as f64 - max) * scale - sum.ln()) / out_scale).max(-255.0);
+            let allowed = 0.51 + (0.0005 + 10.0 / 131_072.0) / out_scale;
+            prop_assert!((y[0][i] as f64 - 127.0 - exact).abs() <= allowed, "{} {exact}", y[0][i]);
+        }
+    }
+}
+
+#[test]
+fn lookup_covers_all_256_inputs() {
+    let table: [i8; 256] = std::array::from_fn(|bits| (bits as u8 as i8).wrapping_mul(3));
+    let x: [i8; 256] = std::array::from_fn(|i| (i as i32 - 128) as i8);
+    let mut y = [0i8; 256];
+    let layer = Lookup { table };
+    layer.run(&x, &mut y);
+    let mut z = x;
+    layer.run_in_place(&mut z);
+    for i in 0..256 {
+        assert_eq!((y[i], z[i]), (x[i].wrapping_mul(3), x[i].wrapping_mul(3)));
+    }
+}
