@@ -71,7 +71,7 @@ fn steps() -> Result<Vec<Step>> {
     let targets: BTreeSet<_> = boards.iter().map(|board| board.target.as_str()).collect();
     let mut package = |name: &str, arguments: String| {
         steps.push(Step {
-            name: format!("{name}: {}", arguments.split(' ').next().unwrap_or_default()),
+            name: format!("{name}: {}", arguments.split(" -- ").next().unwrap_or_default()),
             folder: workspace::boards().join(name),
             arguments,
             environment: &[],

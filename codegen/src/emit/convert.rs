@@ -1,5 +1,6 @@
 //! Functions between real numbers and the quantized input and output, for callers who want them.
 
+use super::literal::{Literal, item, signature, statement};
 use super::{io_names, names, nested};
 use crate::error::{Problem, Problems, Result};
 use crate::plan::{Plan, Type};
@@ -61,8 +62,7 @@ pub(super) fn functions(plan: &Plan, io: Io) -> Result<String> {
         Io::F32 => "f32".to_owned(),
         Io::Fixed(format) => {
             let name = format.name();
-            let short = name.rsplit("::").next().unwrap_or_default().to_owned();
-            let _ = write!(text, "\n/// The real numbers this module converts from and to.\n#[allow(dead_code)]\npub type Real = {name}; // {short}\n");
+            let _ = write!(text, "\n/// The real numbers this module converts from and to.\n#[allow(dead_code)]\npub type Real = {name};\n");
             "Real".to_owned()
         }
     };
@@ -83,36 +83,35 @@ pub(super) fn functions(plan: &Plan, io: Io) -> Result<String> {
         let zeros = output.shape.iter().rev().fold(zero.to_owned(), |inner, n| format!("[{inner}; {n}]"));
         let zeros = if output.shape.is_empty() { format!("[{zero}]") } else { zeros };
         let constants = io_names("OUTPUT", plan.outputs.iter().map(|o| o.name.as_str()));
+        // A slice of a nested array is a reference already.
+        let borrow = if flat.is_empty() && field != "output" { "&" } else { "" };
+        let from = format!("{borrow}{field}{flat}");
+        let to = format!("{}{}", if flat.is_empty() { "&mut real" } else { "real" }, flat_mut(&output.shape));
         let call = match io {
             Io::Fixed(format) => {
                 let factor = value.quant.scale * 2f64.powi(format.fraction as i32);
                 let reach = value.quant.ty.limits().1 * 2;
-                match multiplier(factor, i64::from(reach)) {
-                    Some((m, shift)) => {
-                        let zero_point = value.quant.zero_point;
-                        let _ = write!(
-                            text,
-                            "\n#[rustfmt::skip]\nconst {}_TO_REAL: convert::ToFixed = convert::ToFixed {{ zero_point: {zero_point}, multiplier: {m}, shift: {shift} }};\n",
-                            constants[k]
-                        );
-                        format!("convert::to_fixed({field}{flat}, {}_TO_REAL, &mut real{})", constants[k], flat_mut(&output.shape))
-                    }
-                    None => {
-                        problems.push(
-                            Problem::new(format!("output '{}'", output.name), format!("a step of {} does not fit the type {}", value.quant.scale, format.name()))
-                                .help("choose a type with fewer fraction bits"),
-                        );
-                        continue;
-                    }
-                }
+                let Some((m, shift)) = multiplier(factor, i64::from(reach)) else {
+                    let reason = format!("a step of {} does not fit the type {}", value.quant.scale, format.name());
+                    problems.push(
+                        Problem::new(format!("output '{}'", output.name), reason)
+                            .help("choose a type with fewer fraction bits"),
+                    );
+                    continue;
+                };
+                let fields = [("zero_point", value.quant.zero_point), ("multiplier", m), ("shift", shift as i32)];
+                let table = format!("{}_TO_REAL", constants[k]);
+                let head = format!("const {table}: convert::ToFixed");
+                let _ = write!(text, "\n{}", item(&head, &integers("convert::ToFixed", &fields)));
+                statement("convert::to_fixed", &[&from, &table, &to])
             }
-            _ => format!("convert::to_f32({field}{flat}, {}, &mut real{})", constants[k], flat_mut(&output.shape)),
+            _ => statement("convert::to_f32", &[&from, &constants[k], &to]),
         };
-        let name = name.to_lowercase();
+        let head = signature(&name.to_lowercase(), &["output: &Output".to_owned()], &ty);
+        let what = super::one_line(&output.name);
         let _ = write!(
             text,
-            "\n/// The real values of output `{}`.\n#[allow(dead_code)]\n#[rustfmt::skip]\npub fn {name}(output: &Output) -> {ty} {{\n    let mut real = {zeros};\n    {call};\n    real\n}}\n",
-            super::one_line(&output.name)
+            "\n/// The real values of output `{what}`.\n#[allow(dead_code)]\n{head}    let mut real = {zeros};\n{call}    real\n}}\n"
         );
     }
     problems.finish(text)
@@ -130,15 +129,17 @@ fn quantize(plan: &Plan, io: Io, element: &str, text: &mut String, problems: &mu
         let zeros = input.shape.iter().rev().fold("0".to_owned(), |inner, n| format!("[{inner}; {n}]"));
         let zeros = if input.shape.is_empty() { "[0]".to_owned() } else { zeros };
         let _ = writeln!(body, "    let mut {field}_q: {} = {zeros};", nested(quant.ty.name(), &input.shape));
-        let (from, to) = (format!("{field}{}", flat(&input.shape)), format!("&mut {field}_q{}", flat_mut(&input.shape)));
-        let _ = match (io, &input.features) {
+        let nested_input = input.shape.len() > 1;
+        let from = format!("{field}{}", flat(&input.shape));
+        let to = format!("{}{field}_q{}", if nested_input { "" } else { "&mut " }, flat_mut(&input.shape));
+        match (io, &input.features) {
             (Io::Fixed(format), features) => {
                 let each: Vec<(f64, f64)> = match features {
                     Some(f) => f.offset.iter().copied().zip(f.scale.iter().copied()).collect(),
                     None => vec![(0.0, quant.scale)],
                 };
                 let one = 2f64.powi(format.fraction as i32);
-                let mut items = String::new();
+                let mut items = Vec::new();
                 for (offset, scale) in &each {
                     // Negative scales (a factor below zero on the input) turn the sign of the multiplier.
                     let Some((m, shift)) = multiplier(1.0 / (scale.abs() * one), 0) else {
@@ -150,19 +151,24 @@ fn quantize(plan: &Plan, io: Io, element: &str, text: &mut String, problems: &mu
                     };
                     let m = if *scale < 0.0 { -m } else { m };
                     let offset = (offset * one).round() as i32;
-                    let _ = writeln!(items, "    convert::FromFixed {{ offset: {offset}, multiplier: {m}, shift: {shift}, zero_point: {} }},", quant.zero_point);
+                    let fields =
+                        [("offset", offset), ("multiplier", m), ("shift", shift as i32), ("zero_point", quant.zero_point)];
+                    items.push(integers("convert::FromFixed", &fields));
                 }
-                let _ = write!(text, "\n#[rustfmt::skip]\nstatic {constant}_FROM_REAL: [convert::FromFixed; {}] = [\n{items}];\n", each.len());
-                writeln!(body, "    convert::from_fixed({from}, &{constant}_FROM_REAL, {to});")
+                let table = format!("{constant}_FROM_REAL");
+                let head = format!("static {table}: [convert::FromFixed; {}]", each.len());
+                let _ = write!(text, "\n{}", item(&head, &Literal::Array(items)));
+                body.push_str(&statement("convert::from_fixed", &[&from, &format!("&{table}"), &to]));
             }
             (_, Some(_)) => {
-                writeln!(body, "    convert::from_f32_each({from}, &{constant}_OFFSET, &{constant}_PER_UNIT, {constant}_ZERO_POINT, {to});")
+                let tables = [format!("&{constant}_OFFSET"), format!("&{constant}_PER_UNIT"), format!("{constant}_ZERO_POINT")];
+                body.push_str(&statement("convert::from_f32_each", &[&from, &tables[0], &tables[1], &tables[2], &to]));
             }
             (_, None) => {
                 let per_unit = super::float(crate::plan::simulate::per_unit(quant.scale));
-                writeln!(body, "    convert::from_f32({from}, {per_unit}, {}, {to});", quant.zero_point)
+                body.push_str(&statement("convert::from_f32", &[&from, &per_unit, &quant.zero_point.to_string(), &to]));
             }
-        };
+        }
     }
     let result = if results.len() == 1 {
         format!("{}_q", results[0])
@@ -170,11 +176,16 @@ fn quantize(plan: &Plan, io: Io, element: &str, text: &mut String, problems: &mu
         let fields: Vec<_> = results.iter().map(|f| format!("{f}: {f}_q")).collect();
         format!("Input {{ {} }}", fields.join(", "))
     };
+    let head = signature("quantize", &parameters, "Input");
     let _ = write!(
         text,
-        "\n/// The quantized input for real values; values out of range saturate.\n#[allow(dead_code)]\n#[rustfmt::skip]\npub fn quantize({}) -> Input {{\n{body}    {result}\n}}\n",
-        parameters.join(", ")
+        "\n/// The quantized input for real values; values out of range saturate.\n#[allow(dead_code)]\n{head}{body}    {result}\n}}\n"
     );
+}
+
+/// A struct of integers.
+fn integers(name: &str, fields: &[(&str, i32)]) -> Literal {
+    Literal::Struct(name.into(), fields.iter().map(|(f, v)| ((*f).to_owned(), Literal::Atom(v.to_string()))).collect())
 }
 
 /// `factor` as multiplier and shift for numbers of magnitude `reach` (0: any, they saturate).

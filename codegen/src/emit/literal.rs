@@ -109,7 +109,8 @@ impl Literal {
 fn fill(items: &[String], indent: usize, text: &mut String) {
     let mut column = 0;
     for (k, item) in items.iter().enumerate() {
-        if column > 0 && column + 1 + item.len() + 1 > WIDTH {
+        // One column less than elsewhere: rustfmt reserves it for the separator.
+        if column > 0 && column + 1 + item.len() + 1 > WIDTH - 1 {
             text.push('\n');
             column = 0;
         }
@@ -138,6 +139,22 @@ pub(super) fn item(head: &str, value: &Literal) -> String {
         return format!("{head} =\n    {text};\n");
     }
     format!("{head} = {text};\n")
+}
+
+/// A call as a statement of a function's body.
+pub(super) fn statement(path: &str, arguments: &[&str]) -> String {
+    let arguments = arguments.iter().map(|a| Literal::Atom((*a).to_owned())).collect();
+    format!("    {};\n", Literal::Call(path.to_owned(), arguments).layout(4, 4, 1))
+}
+
+/// The head of a public function, up to its opening brace.
+pub(super) fn signature(name: &str, parameters: &[String], result: &str) -> String {
+    let line = format!("pub fn {name}({}) -> {result} {{\n", parameters.join(", "));
+    if line.len() <= WIDTH + 1 {
+        return line;
+    }
+    let parameters: String = parameters.iter().map(|p| format!("    {p},\n")).collect();
+    format!("pub fn {name}(\n{parameters}) -> {result} {{\n")
 }
 
 /// The text four columns further in.

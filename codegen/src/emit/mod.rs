@@ -69,21 +69,18 @@ fn header(plan: &Plan) -> String {
     )
 }
 
-/// The `use` line of what the text mentions.
+/// The `use` lines of what the text mentions, in an order that every edition of rustfmt keeps.
 fn imports(body: &str) -> String {
-    let mut used: Vec<&str> = ["Arena", "Clamp", "Info", "Model", "Quantization", "Scratch as _", "convert", "kernels"]
-        .into_iter()
-        .filter(|name| match *name {
-            "Scratch as _" => false,
-            "convert" | "kernels" => body.contains(&format!("{name}::")),
-            "Arena" => body.contains("Arena<"),
-            "Clamp" => body.contains("Clamp {"),
-            _ => true,
-        })
-        .collect();
-    // rustfmt's order: upper-case names after lower-case ones in the 2024 style; both styles sort within a case.
-    used.sort_unstable();
-    format!("use tinymlp::{{{}}};\n\n", used.join(", "))
+    let mut text = String::new();
+    for module in ["convert", "kernels"] {
+        if body.contains(&format!("{module}::")) {
+            let _ = writeln!(text, "use tinymlp::{module};");
+        }
+    }
+    let mentioned = [("Arena", "Arena<"), ("Clamp", "Clamp {"), ("Info", ""), ("Model", ""), ("Quantization", "Quantization {")];
+    let used: Vec<&str> = mentioned.into_iter().filter(|(_, text)| body.contains(text)).map(|(name, _)| name).collect();
+    let _ = write!(text, "use tinymlp::{{{}}};\n\n", used.join(", "));
+    text
 }
 
 struct Emitter<'p> {
