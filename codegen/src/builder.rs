@@ -165,7 +165,8 @@ impl Compiled {
 
 /// Writes all files under temporary names first, then renames them.
 fn write_all(folder: &Path, files: &[(String, Vec<u8>)]) -> Result<()> {
-    let failed = |path: &Path, e: std::io::Error| Problem::new(path.display().to_string(), format!("cannot be written: {e}"));
+    let failed =
+        |path: &Path, e: std::io::Error| Problem::new(path.display().to_string(), format!("cannot be written: {e}"));
     let made = !folder.exists();
     std::fs::create_dir_all(folder).map_err(|e| failed(folder, e))?;
     let mut pending: Vec<(PathBuf, PathBuf)> = Vec::new();

@@ -101,7 +101,8 @@ impl Noise {
 
     fn sqnr_db(&self) -> Option<f64> {
         // Exact results have no finite figure; 200 dB is beyond any of these types.
-        (self.signal > 0.0).then(|| (10.0 * (self.signal / self.noise.max(self.signal * 1e-20)).log10() * 100.0).round() / 100.0)
+        (self.signal > 0.0)
+            .then(|| (10.0 * (self.signal / self.noise.max(self.signal * 1e-20)).log10() * 100.0).round() / 100.0)
     }
 }
 
@@ -243,15 +244,29 @@ fn class(values: &[f64], probability: bool) -> usize {
 /// Runs `rows` through the float graph and the plan.
 ///
 /// `progress` is called after every row.
-pub fn evaluate(graph: &Graph, plan: &Plan, rows: &Rows, labels: Option<&[usize]>, progress: &mut dyn FnMut(usize)) -> Evaluated {
+pub fn evaluate(
+    graph: &Graph,
+    plan: &Plan,
+    rows: &Rows,
+    labels: Option<&[usize]>,
+    progress: &mut dyn FnMut(usize),
+) -> Evaluated {
     let mut float = Evaluator::new(graph);
     let mut simulator = Simulator::new(plan);
     let chosen = choice(graph);
     let index = chosen.is_some_and(|k| graph.tensors[graph.outputs[k].tensor].kind == Kind::Index);
     let probability = chosen.is_some_and(|k| plan.values[plan.outputs[k].value].quant.zero_point == -128);
-    let of = |values: &[f64]| if index { values.first().map_or(0, |&v| v as usize) } else { class(values, probability) };
+    let of =
+        |values: &[f64]| if index { values.first().map_or(0, |&v| v as usize) } else { class(values, probability) };
     let mut found = Evaluated {
-        figures: Evaluation { rows: rows.len(), float_accuracy: None, quantized_accuracy: None, agreement: None, max_abs_error: 0.0, sqnr_db: None },
+        figures: Evaluation {
+            rows: rows.len(),
+            float_accuracy: None,
+            quantized_accuracy: None,
+            agreement: None,
+            max_abs_error: 0.0,
+            sqnr_db: None,
+        },
         outputs: Vec::new(),
         classes: Vec::new(),
     };
@@ -287,7 +302,8 @@ pub fn evaluate(graph: &Graph, plan: &Plan, rows: &Rows, labels: Option<&[usize]
     found.figures.sqnr_db = noise.sqnr_db();
     found.figures.agreement = chosen.map(|_| share(same));
     if labels.is_some() {
-        (found.figures.float_accuracy, found.figures.quantized_accuracy) = (Some(share(float_right)), Some(share(right)));
+        (found.figures.float_accuracy, found.figures.quantized_accuracy) =
+            (Some(share(float_right)), Some(share(right)));
     }
     found
 }

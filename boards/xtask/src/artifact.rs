@@ -1,20 +1,15 @@
 //! What emulation needs of a model: the generated module, the quantized inputs, and what the host simulation says
 //! the device must answer.
 
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::firmware::Module;
 use crate::workspace;
 use std::path::PathBuf;
-use tinymlp::{Model, Scratch};
-
-#[path = "../fixtures/deep_stack.rs"]
-mod deep_stack;
-#[path = "../fixtures/long_run.rs"]
-mod long_run;
-#[path = "../fixtures/too_deep.rs"]
-mod too_deep;
-#[path = "../fixtures/two_layers.rs"]
-mod two_layers;
+use tinymlp_codegen::data::{self, Rows};
+use tinymlp_codegen::plan::simulate::{Simulator, quantize};
+use tinymlp_codegen::plan::{Plan, Type, ValueId};
+use tinymlp_codegen::report::{Evaluation, classes, evaluate};
+use tinymlp_codegen::{Builder, Compiled};
 
 /// A model ready to be built into firmware, with the inputs to run and the outputs to expect.
 #[derive(Clone, Debug)]
@@ -29,9 +24,9 @@ pub struct Artifact {
     pub outputs: Vec<u8>,
     /// How to read those bytes, for messages.
     pub output_type: Vec<Field>,
-    /// Share of rows whose answer is the label, where there are labels. As the device gives the same outputs or
-    /// emulation fails, it is the device's accuracy too.
-    pub accuracy: Option<f64>,
+    /// How the host simulation does beside the float model; none for a module without one. As the device gives the
+    /// same outputs or emulation fails, the figures are the device's too.
+    pub evaluation: Option<Evaluation>,
 }
 
 /// A run of equal elements in an output type.
@@ -49,7 +44,6 @@ pub struct Field {
 
 /// The type of an output's elements.
 #[derive(Clone, Copy, Debug, PartialEq)]
-#[allow(dead_code, reason = "generated modules have them all")]
 pub enum Element {
     /// `i8`
     I8,
@@ -57,8 +51,6 @@ pub enum Element {
     I16,
     /// `u16`
     U16,
-    /// `i32`
-    I32,
 }
 
 impl Element {
@@ -67,7 +59,6 @@ impl Element {
         match self {
             Element::I8 => 1,
             Element::I16 | Element::U16 => 2,
-            Element::I32 => 4,
         }
     }
 
@@ -79,49 +70,131 @@ impl Element {
             Element::I8 => i64::from(byte(0) as i8),
             Element::I16 => i64::from(i16::from_le_bytes(two)),
             Element::U16 => i64::from(u16::from_le_bytes(two)),
-            Element::I32 => i64::from(i32::from_le_bytes([two[0], two[1], byte(2), byte(3)])),
         }
     }
 }
 
-/// Modules written by hand, for trying the boards without a model file.
-const FIXTURES: [&str; 4] = ["two-layers", "deep-stack", "long-run", "too-deep"];
-
-/// A hand-written module with `rows` arbitrary inputs.
-pub fn fixture(name: &str, rows: usize) -> Result<Artifact> {
-    match name {
-        "two-layers" => Ok(simulate::<two_layers::TwoLayers, _, _>("two_layers.rs", "TwoLayers", rows)),
-        "deep-stack" => Ok(simulate::<deep_stack::DeepStack, _, _>("deep_stack.rs", "DeepStack", rows)),
-        "long-run" => Ok(simulate::<long_run::LongRun, _, _>("long_run.rs", "LongRun", rows)),
-        "too-deep" => Ok(simulate::<too_deep::TooDeep, _, _>("too_deep.rs", "TooDeep", rows)),
-        _ => Err(Error::new(format!("there is no fixture '{name}'. Known: {}", FIXTURES.join(", ")))),
-    }
+/// Where a model and its data are.
+#[derive(Clone, Debug)]
+pub struct Files {
+    /// The model file.
+    pub model: PathBuf,
+    /// Representative inputs, for quantization.
+    pub calibration: PathBuf,
+    /// Inputs to run.
+    pub inputs: PathBuf,
+    /// Their classes.
+    pub labels: Option<PathBuf>,
 }
 
-/// The module of a fixture file.
-pub fn fixture_module(file: &str, type_name: &str) -> Module {
-    let path: PathBuf = workspace::boards().join("xtask/fixtures").join(file);
-    Module { path, type_name: type_name.into() }
+/// A compiled model with its inputs run through the host simulation.
+#[derive(Debug)]
+pub struct Simulated {
+    /// What emulation needs.
+    pub artifact: Artifact,
+    /// The rows as they are in the file.
+    pub rows: Rows,
+    /// Their labels.
+    pub labels: Option<Vec<usize>>,
+    /// The class that each row gets, where the model chooses one.
+    pub classes: Vec<usize>,
 }
 
-fn simulate<M, const I: usize, const O: usize>(file: &str, type_name: &str, rows: usize) -> Artifact
-where
-    M: Model<Input = [i8; I], Output = [i8; O]>,
-{
-    let mut state = 1u32;
-    let mut next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 24) as i8
+/// Compiles a model and runs the first `limit` rows of the inputs through the host simulation.
+pub fn simulate(files: &Files, builder: impl Fn(Builder) -> Builder, limit: Option<usize>) -> Result<Simulated> {
+    let compiled = builder(Builder::new(&files.model).calibration(&files.calibration)).compile().map_err(message)?;
+    let Compiled { graph, plan, module, .. } = &compiled;
+    let rows = Rows::new(graph, &data::load(&files.inputs).map_err(message)?, &files.inputs).map_err(message)?;
+    let labels = match &files.labels {
+        Some(file) => Some(data::load_labels(file, rows.len(), classes(graph)).map_err(message)?),
+        None => None,
     };
+    let rows = match limit {
+        Some(0) => return Err(Error::new("--limit 0 leaves no row to run")),
+        Some(limit) => rows.limited(limit),
+        None => rows,
+    };
+    let evaluated = evaluate(graph, plan, &rows, labels.as_deref(), &mut |_| {});
+    let folder = workspace::target().join("generated").join(format!("{}-{}", module.name, std::process::id()));
+    let path = compiled.write(&folder).map_err(message)?;
+
+    let input_type = layout(plan, plan.inputs.iter().map(|i| (i.name.as_str(), i.value)));
+    let output_type = layout(plan, plan.outputs.iter().map(|o| (o.name.as_str(), o.value)));
     let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
-    let mut scratch = M::Scratch::NEW;
-    for _ in 0..rows {
-        let input: [i8; I] = std::array::from_fn(|_| next());
-        let mut output = [0; O];
-        M::infer(&input, &mut scratch, &mut output);
-        inputs.extend(input.map(|x| x as u8));
-        outputs.extend(output.map(|y| y as u8));
+    let mut simulator = Simulator::new(plan);
+    for row in 0..rows.len() {
+        let quantized: Vec<_> = plan.inputs.iter().zip(rows.row(row)).map(|(i, x)| quantize(plan, i, x)).collect();
+        simulator.run(&quantized);
+        append(&mut inputs, &input_type, quantized.iter().map(|q| q.bytes()));
+        append(&mut outputs, &output_type, plan.outputs.iter().map(|o| simulator.value(o.value).bytes()));
     }
-    let output_type = vec![Field { name: None, offset: 0, count: O, element: Element::I8 }];
-    Artifact { module: fixture_module(file, type_name), rows, inputs, outputs, output_type, accuracy: None }
+    let artifact = Artifact {
+        module: Module { path, type_name: module.type_name.clone() },
+        rows: rows.len(),
+        inputs,
+        outputs,
+        output_type,
+        evaluation: Some(evaluated.figures),
+    };
+    Ok(Simulated { artifact, rows, labels, classes: evaluated.classes })
+}
+
+/// Removes what [`simulate`] generated.
+pub fn discard(artifact: &Artifact) -> Result<()> {
+    let folder = artifact.module.path.parent().unwrap_or(&artifact.module.path);
+    std::fs::remove_dir_all(folder).context(|| format!("cannot remove {}", folder.display()))
+}
+
+fn message(error: tinymlp_codegen::Error) -> Error {
+    Error::new(error.to_string())
+}
+
+/// Where the tensors lie in the `repr(C)` struct, or the one array, of a module's input or output.
+fn layout<'a>(plan: &Plan, tensors: impl Iterator<Item = (&'a str, ValueId)>) -> Vec<Field> {
+    let mut offset = 0;
+    let mut fields: Vec<Field> = tensors
+        .map(|(name, value)| {
+            let value = &plan.values[value];
+            let element = match value.quant.ty {
+                Type::I8 => Element::I8,
+                Type::I16 => Element::I16,
+                Type::U16 => Element::U16,
+            };
+            let field = Field { name: Some(name.into()), offset, count: value.len(), element };
+            let field = Field { offset: field.offset.next_multiple_of(element.bytes()), ..field };
+            offset = field.offset + field.count * element.bytes();
+            field
+        })
+        .collect();
+    if let [only] = fields.as_mut_slice() {
+        only.name = None;
+    }
+    fields
+}
+
+/// One row: the fields' bytes at their offsets, zeros between them and up to the struct's alignment.
+fn append(bytes: &mut Vec<u8>, fields: &[Field], contents: impl Iterator<Item = Vec<u8>>) {
+    let start = bytes.len();
+    for (field, content) in fields.iter().zip(contents) {
+        bytes.resize(start + field.offset, 0);
+        bytes.extend(content);
+    }
+    let align = fields.iter().map(|f| f.element.bytes()).max().unwrap_or(1);
+    bytes.resize(start + (bytes.len() - start).next_multiple_of(align), 0);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_laid_out_as_a_repr_c_struct() {
+        let field = |offset, count, element| Field { name: None, offset, count, element };
+        let fields = [field(0, 3, Element::I8), field(4, 1, Element::U16), field(6, 1, Element::I8)];
+        let mut bytes = Vec::new();
+        for _ in 0..2 {
+            append(&mut bytes, &fields, [vec![1, 2, 3], vec![4, 5], vec![6]].into_iter());
+        }
+        assert_eq!(bytes, [1, 2, 3, 0, 4, 5, 6, 0, 1, 2, 3, 0, 4, 5, 6, 0]);
+    }
 }

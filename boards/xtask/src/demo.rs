@@ -1,11 +1,11 @@
 //! `cargo xtask demo`: from a fresh machine to recognised digits on both emulated boards.
 
-use crate::artifact::{self, Artifact};
+use crate::artifact::{self, Files, Simulated};
 use crate::board;
 use crate::emulate::{self, Options};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::firmware::Opt;
-use crate::setup;
+use crate::{setup, workspace};
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -25,23 +25,49 @@ struct Digit {
 pub fn run() -> Result<()> {
     println!("Setting up");
     setup::run()?;
-    let (artifact, digits) = digits()?;
-    let mut reports = Vec::new();
-    for board in board::all()?.iter().filter(|board| board.emulator.is_some()) {
-        println!("Running {} images on {} ({})", artifact.rows, board.name, board.core);
-        let options = Options { opt: Opt::Speed, limit: Duration::from_secs(120) };
-        reports.push(emulate::run(board, &artifact, options)?);
-    }
-    print!("\n{}", draw(&digits));
-    println!("\n{}", emulate::table(&reports));
-    reports.iter().try_for_each(emulate::Report::verdict)
+    let folder = workspace::root().join("tests/models/digits");
+    let file = |name: &str| folder.join(name);
+    let files = Files {
+        model: file("model.onnx"),
+        calibration: file("calibration.npy"),
+        inputs: file("test_x.npy"),
+        labels: Some(file("test_y.npy")),
+    };
+    println!("Compiling tests/models/digits/model.onnx");
+    let simulated = artifact::simulate(&files, |b| b.name("digits"), None)?;
+    let artifact = &simulated.artifact;
+    let result = (|| {
+        let mut reports = Vec::new();
+        for board in board::all()?.iter().filter(|board| board.emulator.is_some()) {
+            println!("Running {} test images on {} ({})", artifact.rows, board.name, board.core);
+            let options = Options { opt: Opt::Speed, limit: Duration::from_secs(120) };
+            reports.push(emulate::run(board, artifact, options)?);
+        }
+        print!("\n{}", draw(&digits(&simulated)));
+        println!("\n{}", emulate::table(&reports));
+        if let Some(evaluation) = &artifact.evaluation {
+            let percent = |share: Option<f64>| share.map_or("-".into(), |s| format!("{:.2} %", 100.0 * s));
+            println!("The float model's accuracy on these images is {};", percent(evaluation.float_accuracy));
+            println!("it and the boards agree on {} of them.", percent(evaluation.agreement));
+        }
+        reports.iter().try_for_each(emulate::Report::verdict)
+    })();
+    artifact::discard(artifact)?;
+    result
 }
 
-/// The shipped model with its test images.
-fn digits() -> Result<(Artifact, Vec<Digit>)> {
-    // Until the generator can be called, the hand-written module stands in and there is nothing to draw.
-    let artifact = artifact::fixture("two-layers", 100)?;
-    if artifact.rows == 0 { Err(Error::new("no images")) } else { Ok((artifact, Vec::new())) }
+/// The images to draw: the first of the test set, and the first that the network gets wrong.
+fn digits(simulated: &Simulated) -> Vec<Digit> {
+    let labels = simulated.labels.as_deref().unwrap_or_default();
+    let wrong = (0..labels.len()).find(|&row| simulated.classes[row] != labels[row]);
+    let first = (0..labels.len()).filter(|&row| Some(row) != wrong).take(SHOWN - 1);
+    let digit = |row: usize| Digit {
+        // The data set's gray values are 0 to 16.
+        pixels: simulated.rows.row(row)[0].iter().map(|v| v / 16.0).collect(),
+        label: labels[row],
+        answer: simulated.classes[row],
+    };
+    first.chain(wrong).map(digit).collect()
 }
 
 /// Images side by side, two rows of pixels a line, with the answers below.
@@ -60,7 +86,7 @@ fn draw(digits: &[Digit]) -> String {
         text.push('\n');
     }
     for digit in shown {
-        let mark = if digit.answer == digit.label { "" } else { " (wrong)" };
+        let mark = if digit.answer == digit.label { String::new() } else { format!(" (is {})", digit.label) };
         let caption = format!("{}{mark}", digit.answer);
         let _ = write!(text, "{caption:^width$}  ", width = 2 * SIDE);
     }
@@ -78,7 +104,7 @@ mod tests {
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines.len(), SIDE + 1);
         assert!(lines[..SIDE].iter().all(|line| line.chars().count() == 2 * (2 * SIDE + 2)));
-        assert!(lines[SIDE].contains('3') && lines[SIDE].contains("5 (wrong)"));
+        assert!(lines[SIDE].contains('3') && lines[SIDE].contains("5 (is 3)"));
         assert!(lines[0].starts_with("  ") && lines[SIDE - 1].trim_end().ends_with('█'));
     }
 }

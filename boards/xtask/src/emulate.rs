@@ -146,7 +146,7 @@ fn run_in(folder: &RunFolder, board: &Board, artifact: &Artifact, options: Optio
         ram_bytes: image.ram_bytes.cast_signed() - empty.ram_bytes.cast_signed(),
         scratch_bytes: fine.header.scratch_bytes,
         stack_bytes: fine.rows.iter().map(|row| row.stack_bytes).max().unwrap_or_default(),
-        quantized_accuracy: artifact.accuracy,
+        quantized_accuracy: artifact.evaluation.as_ref().and_then(|e| e.quantized_accuracy),
         forbidden_symbols: image.forbidden,
         opt: options.opt,
         rustc: workspace::rustc_version()?,
@@ -208,11 +208,12 @@ pub fn table(reports: &[Report]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::artifact::{self, Element, Field};
+    use crate::artifact::{Element, Field};
+    use crate::fixture;
 
     #[test]
     fn a_difference_names_row_element_and_values() {
-        let mut artifact = artifact::fixture("two-layers", 3).unwrap();
+        let mut artifact = fixture::named("two-layers", 3).unwrap();
         assert_eq!(first_difference(&artifact, &artifact.outputs), None);
         let mut device = artifact.outputs.clone();
         device[24] = device[24].wrapping_add(1);

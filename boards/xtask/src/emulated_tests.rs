@@ -1,12 +1,13 @@
 //! Tests that build firmware, and most of them run it. Where what they need is not installed they say so and pass,
 //! but fail with `REQUIRE_EMULATORS=1`, which `cargo xtask test` sets.
 
-use crate::artifact::{self, Artifact};
+use crate::artifact::Artifact;
 use crate::board::{self, Board};
 use crate::elf;
 use crate::emulate::{self, Options, Report};
 use crate::error::Result;
 use crate::firmware::{self, Content, Opt};
+use crate::fixture;
 use crate::setup;
 use crate::workspace::RunFolder;
 use std::env;
@@ -37,7 +38,7 @@ fn two_layers_equal_the_host_and_are_clean() {
             continue;
         }
         for opt in [Opt::Speed, Opt::Size] {
-            let report = emulate(&board, &artifact::fixture("two-layers", 50).unwrap(), opt);
+            let report = emulate(&board, &fixture::named("two-layers", 50).unwrap(), opt);
             report.verdict().unwrap();
             assert!(report.bit_exact && report.rows == 50);
             // 2368 weights and 42 biases and multipliers of 4 bytes, and some code.
@@ -56,7 +57,7 @@ fn measurements_are_the_same_every_time() {
         if !ready("repeated measurements", setup::require(&board)) {
             continue;
         }
-        let artifact = artifact::fixture("two-layers", 20).unwrap();
+        let artifact = fixture::named("two-layers", 20).unwrap();
         let [first, second, third] = [(); 3].map(|()| {
             let r = emulate(&board, &artifact, Opt::Speed);
             (r.instructions_mean, r.instructions_min, r.instructions_max, r.flash_bytes, r.ram_bytes, r.stack_bytes)
@@ -72,7 +73,7 @@ fn a_wrong_output_is_found() {
         if !ready("a wrong output", setup::require(&board)) {
             continue;
         }
-        let mut artifact = artifact::fixture("two-layers", 20).unwrap();
+        let mut artifact = fixture::named("two-layers", 20).unwrap();
         artifact.outputs[133] ^= 1;
         let report = emulate(&board, &artifact, Opt::Speed);
         assert!(!report.bit_exact);
@@ -87,7 +88,7 @@ fn a_deep_stack_is_measured() {
         if !ready("a deep stack", setup::require(&board)) {
             continue;
         }
-        let report = emulate(&board, &artifact::fixture("deep-stack", 3).unwrap(), Opt::Speed);
+        let report = emulate(&board, &fixture::named("deep-stack", 3).unwrap(), Opt::Speed);
         report.verdict().unwrap();
         assert!((9000..9064).contains(&report.stack_bytes), "{report:?}");
         assert_eq!(report.ram_bytes, 0);
@@ -100,7 +101,7 @@ fn a_run_longer_than_the_timer_is_counted() {
         if !ready("a long run", setup::require(&board)) {
             continue;
         }
-        let report = emulate(&board, &artifact::fixture("long-run", 2).unwrap(), Opt::Speed);
+        let report = emulate(&board, &fixture::named("long-run", 2).unwrap(), Opt::Speed);
         report.verdict().unwrap();
         // Every round has the same instructions, and there are a few around them.
         let (round, rest) = (report.instructions_max / 500_000, report.instructions_max % 500_000);
@@ -116,7 +117,7 @@ fn a_firmware_that_does_not_end_is_stopped() {
             continue;
         }
         let options = Options { opt: Opt::Speed, limit: Duration::from_millis(1) };
-        let artifact = artifact::fixture("long-run", 20).unwrap();
+        let artifact = fixture::named("long-run", 20).unwrap();
         let message = emulate::run(&board, &artifact, options).unwrap_err().to_string();
         assert!(message.contains("did not end within"), "{message}");
     }
@@ -129,10 +130,10 @@ fn a_model_too_big_for_the_board_is_an_error_that_says_so() {
             continue;
         }
         let options = Options { opt: Opt::Speed, limit: Duration::from_secs(60) };
-        let stack = emulate::run(&board, &artifact::fixture("too-deep", 1).unwrap(), options).unwrap_err().to_string();
+        let stack = emulate::run(&board, &fixture::named("too-deep", 1).unwrap(), options).unwrap_err().to_string();
         assert!(stack.contains("ran out of its memory"), "{stack}");
         let folder = RunFolder::new("too-big").unwrap();
-        let module = artifact::fixture_module("too_big.rs", "TooBig");
+        let module = fixture::module("too_big.rs", "TooBig");
         let error = firmware::build(&board, &module, Content::Model, Opt::Speed, folder.path()).unwrap_err();
         assert!(error.to_string().contains("does not fit"), "{error}");
     }
@@ -150,7 +151,7 @@ fn unwanted_symbols_are_found() {
             ("floats.rs", "Floats", "mul", "floating point in software"),
         ] {
             let folder = RunFolder::new("symbols").unwrap();
-            let module = artifact::fixture_module(file, type_name);
+            let module = fixture::module(file, type_name);
             let build = |content| {
                 let elf = firmware::build(&board, &module, content, Opt::Speed, folder.path()).unwrap();
                 elf::inspect(&elf).unwrap().forbidden

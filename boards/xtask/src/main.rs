@@ -9,6 +9,7 @@ mod emulate;
 mod emulated_tests;
 mod error;
 mod firmware;
+mod fixture;
 mod metrics;
 #[path = "../../harness/src/protocol.rs"]
 #[allow(dead_code, reason = "the firmware writes what is only read here")]
@@ -18,6 +19,7 @@ mod setup;
 mod steps;
 mod workspace;
 
+use artifact::Files;
 use board::Board;
 use clap::{Args, Parser, Subcommand};
 use emulate::Options;
@@ -27,6 +29,7 @@ use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
+use tinymlp_codegen::{Builder, Observer};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Sets up, builds, emulates and measures the boards")]
@@ -74,6 +77,12 @@ struct Emulate {
     /// The right answers.
     #[arg(long)]
     labels: Option<PathBuf>,
+    /// How ranges are chosen: mse, min-max, percentile or percentile=99.9.
+    #[arg(long, default_value = "mse")]
+    observer: Observer,
+    /// A layer or input that gets int16 activations (repeatable; * for all).
+    #[arg(long, value_name = "NAME")]
+    int16: Vec<String>,
     /// Run only the first rows.
     #[arg(long)]
     limit: Option<usize>,
@@ -111,12 +120,27 @@ fn main() -> ExitCode {
 
 fn emulate(arguments: &Emulate) -> Result<()> {
     let board = board::find(&arguments.board)?;
-    let artifact = match &arguments.fixture {
-        Some(name) => artifact::fixture(name, arguments.limit.unwrap_or(100))?,
-        None => return Err(Error::new("models are not wired yet")),
-    };
     let options = Options { opt: arguments.opt, limit: Duration::from_secs(arguments.timeout) };
-    let report = emulate::run(&board, &artifact, options)?;
+    let report = match &arguments.fixture {
+        Some(name) => emulate::run(&board, &fixture::named(name, arguments.limit.unwrap_or(100))?, options)?,
+        None => {
+            let file = |path: &Option<PathBuf>| path.clone().unwrap_or_default();
+            let files = Files {
+                model: file(&arguments.model),
+                calibration: file(&arguments.calibration),
+                inputs: file(&arguments.inputs),
+                labels: arguments.labels.clone(),
+            };
+            let configure = |mut builder: Builder| {
+                builder = builder.observer(arguments.observer);
+                arguments.int16.iter().fold(builder, |b, layer| b.int16(layer))
+            };
+            let artifact = artifact::simulate(&files, configure, arguments.limit)?.artifact;
+            let report = emulate::run(&board, &artifact, options);
+            artifact::discard(&artifact)?;
+            report?
+        }
+    };
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&report).context(|| "cannot write JSON".into())?);
     } else {

@@ -50,7 +50,8 @@ pub fn calibrate(graph: &Graph, rows: &Rows) -> Result<Calibration> {
     problems.finish(())?;
     let mut evaluator = Evaluator::new(graph);
     let observed = |id: usize| graph.tensors[id].kind == Kind::Real && !graph.tensors[id].is_constant();
-    let live: Vec<usize> = graph.inputs.iter().copied().chain(graph.nodes.iter().map(|n| n.output)).filter(|&t| observed(t)).collect();
+    let live: Vec<usize> =
+        graph.inputs.iter().copied().chain(graph.nodes.iter().map(|n| n.output)).filter(|&t| observed(t)).collect();
     let mut tensors: Vec<Option<Statistics>> = vec![None; graph.tensors.len()];
     for &id in &live {
         let (mean, square) = (vec![0.0; graph.tensors[id].len()], vec![0.0; graph.tensors[id].len()]);
@@ -99,7 +100,14 @@ pub fn calibrate(graph: &Graph, rows: &Rows) -> Result<Calibration> {
     Ok(Calibration { tensors, notes })
 }
 
-fn check_columns(graph: &Graph, rows: &Rows, input: usize, id: usize, notes: &mut Vec<String>, problems: &mut Problems) {
+fn check_columns(
+    graph: &Graph,
+    rows: &Rows,
+    input: usize,
+    id: usize,
+    notes: &mut Vec<String>,
+    problems: &mut Problems,
+) {
     if rows.len() < 2 {
         notes.push("the calibration data has one row: ranges taken from it will hardly hold for others".into());
         return;
@@ -120,9 +128,8 @@ fn check_columns(graph: &Graph, rows: &Rows, input: usize, id: usize, notes: &mu
         );
         return;
     }
-    let columns = |zero: bool| -> Vec<usize> {
-        (0..stuck.len()).filter(|&c| stuck[c] && (first[c] == 0.0) == zero).collect()
-    };
+    let columns =
+        |zero: bool| -> Vec<usize> { (0..stuck.len()).filter(|&c| stuck[c] && (first[c] == 0.0) == zero).collect() };
     let (zero, other) = (columns(true), columns(false));
     if let Some(&c) = other.first() {
         problems.push(
@@ -133,7 +140,12 @@ fn check_columns(graph: &Graph, rows: &Rows, input: usize, id: usize, notes: &mu
             .help("a stuck sensor or a column that is no feature? Its range cannot be taken from such data"),
         );
     } else if !zero.is_empty() {
-        notes.push(format!("input '{}': {} column(s) are always 0 in the calibration data: {}", tensor.name, zero.len(), list(&zero)));
+        notes.push(format!(
+            "input '{}': {} column(s) are always 0 in the calibration data: {}",
+            tensor.name,
+            zero.len(),
+            list(&zero)
+        ));
     }
 }
 

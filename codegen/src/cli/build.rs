@@ -41,7 +41,16 @@ fn print(report: &Report) {
             l.accumulator_bound.map_or("-".into(), |b| format!("{}", 64 - b.leading_zeros())),
         ]
     });
-    let header = ["layer", "operator", "result", "MACs", "constants [B]", "SQNR [dB]", "saturated [%]", "accumulator [bits of 31]"];
+    let header = [
+        "layer",
+        "operator",
+        "result",
+        "MACs",
+        "constants [B]",
+        "SQNR [dB]",
+        "saturated [%]",
+        "accumulator [bits of 31]",
+    ];
     println!("{}", table(&header, &[3, 4, 5, 6, 7], rows));
     println!(
         "{} MACs, {} bytes of constants, {} bytes of scratch",

@@ -17,7 +17,12 @@ pub(super) fn run(options: &Options) -> Result<()> {
     println!("{}", graph.name);
     for &id in &graph.inputs {
         let t = &graph.tensors[id];
-        println!("  input   {} {:?}{}", t.name, t.shape, if t.batched { "  (the first axis is the batch)" } else { "" });
+        println!(
+            "  input   {} {:?}{}",
+            t.name,
+            t.shape,
+            if t.batched { "  (the first axis is the batch)" } else { "" }
+        );
     }
     for output in &graph.outputs {
         let t = &graph.tensors[output.tensor];

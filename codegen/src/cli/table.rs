@@ -5,7 +5,10 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 /// A table with right-aligned columns where `numeric` says so.
 pub(super) fn table(header: &[&str], numeric: &[usize], rows: impl Iterator<Item = Vec<String>>) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic).set_header(header);
+    table
+        .load_preset(presets::UTF8_HORIZONTAL_ONLY)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_header(header);
     for row in rows {
         table.add_row(row);
     }

@@ -66,7 +66,9 @@ impl Rows {
                 let found: Vec<_> = data.arrays.iter().map(|a| a.name.as_str()).collect();
                 problems.push(
                     Problem::new(&place, format!("has no array for the input '{}'; it holds {found:?}", tensor.name))
-                        .help(format!("save one array an input: numpy.savez(file, **{{name: array}}) with the names {names:?}")),
+                        .help(format!(
+                            "save one array an input: numpy.savez(file, **{{name: array}}) with the names {names:?}"
+                        )),
                 );
                 continue;
             };
@@ -75,7 +77,10 @@ impl Rows {
                 Ok(n) => {
                     if *rows.get_or_insert(n) != n {
                         let first = rows.unwrap_or(0);
-                        problems.push(Problem::new(&place, format!("input '{}' has {n} rows, others have {first}", tensor.name)));
+                        problems.push(Problem::new(
+                            &place,
+                            format!("input '{}' has {n} rows, others have {first}", tensor.name),
+                        ));
                     }
                     inputs.push((tensor.len(), array.values.clone()));
                     let _ = k;
@@ -166,10 +171,15 @@ pub fn load_labels(path: &Path, rows: usize, classes: Option<usize>) -> Result<V
         if v < 0.0 || v.fract() != 0.0 || !v.is_finite() {
             return Err(Problem::new(place, format!("label {v} of row {row} is not a class index (0, 1, 2 ..)")).into());
         }
-        if let Some(n) = classes && v as usize >= n {
-            return Err(Problem::new(place, format!("label {v} of row {row} is out of range: the model has {n} classes"))
-                .help(format!("labels count from 0 to {}", n.saturating_sub(1)))
-                .into());
+        if let Some(n) = classes
+            && v as usize >= n
+        {
+            return Err(Problem::new(
+                place,
+                format!("label {v} of row {row} is out of range: the model has {n} classes"),
+            )
+            .help(format!("labels count from 0 to {}", n.saturating_sub(1)))
+            .into());
         }
         labels.push(v as usize);
     }

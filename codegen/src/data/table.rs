@@ -6,7 +6,8 @@ use crate::error::Problem;
 /// Decodes a table. The first line is a header if any of its fields is not a number.
 pub(super) fn read(bytes: &[u8]) -> Result<Data, Problem> {
     let first = bytes.split(|&b| b == b'\n').next().unwrap_or_default();
-    let delimiter = *[b',', b';', b'\t'].iter().max_by_key(|&&d| first.iter().filter(|&&b| b == d).count()).unwrap_or(&b',');
+    let delimiter =
+        *[b',', b';', b'\t'].iter().max_by_key(|&&d| first.iter().filter(|&&b| b == d).count()).unwrap_or(&b',');
     let mut reader = csv::ReaderBuilder::new()
         .has_headers(false)
         .delimiter(delimiter)
@@ -33,7 +34,11 @@ pub(super) fn read(bytes: &[u8]) -> Result<Data, Problem> {
         }
         for (k, (number, field)) in numbers.into_iter().zip(record.iter()).enumerate() {
             let name = columns.get(k).map_or_else(|| format!("column {}", k + 1), |c| format!("column '{c}'"));
-            values.push(number.ok_or_else(|| Problem::new(format!("line {line}, {name}"), format!("'{field}' is not a number")))?);
+            values.push(
+                number.ok_or_else(|| {
+                    Problem::new(format!("line {line}, {name}"), format!("'{field}' is not a number"))
+                })?,
+            );
         }
         (rows, width) = (rows + 1, record.len());
     }
@@ -50,7 +55,10 @@ mod tests {
     #[test]
     fn header_is_optional_and_delimiters_are_found() {
         let with = read(b"a,b\n1,2\n3,4.5\n").unwrap();
-        assert_eq!((with.columns.as_slice(), with.arrays[0].values.as_slice()), (&["a".to_owned(), "b".into()][..], &[1.0, 2.0, 3.0, 4.5][..]));
+        assert_eq!(
+            (with.columns.as_slice(), with.arrays[0].values.as_slice()),
+            (&["a".to_owned(), "b".into()][..], &[1.0, 2.0, 3.0, 4.5][..])
+        );
         let without = read(b"1;2\r\n3;4\r\n").unwrap();
         assert_eq!((without.columns.len(), without.arrays[0].shape.as_slice()), (0, &[2, 2][..]));
     }

@@ -62,7 +62,10 @@ pub(super) fn functions(plan: &Plan, io: Io) -> Result<String> {
         Io::F32 => "f32".to_owned(),
         Io::Fixed(format) => {
             let name = format.name();
-            let _ = write!(text, "\n/// The real numbers this module converts from and to.\n#[allow(dead_code)]\npub type Real = {name};\n");
+            let _ = write!(
+                text,
+                "\n/// The real numbers this module converts from and to.\n#[allow(dead_code)]\npub type Real = {name};\n"
+            );
             "Real".to_owned()
         }
     };
@@ -144,15 +147,22 @@ fn quantize(plan: &Plan, io: Io, element: &str, text: &mut String, problems: &mu
                     // Negative scales (a factor below zero on the input) turn the sign of the multiplier.
                     let Some((m, shift)) = multiplier(1.0 / (scale.abs() * one), 0) else {
                         problems.push(
-                            Problem::new(format!("input '{}'", input.name), format!("a step of {scale} cannot be told apart by the type {}", format.name()))
-                                .help("choose a type with more fraction bits"),
+                            Problem::new(
+                                format!("input '{}'", input.name),
+                                format!("a step of {scale} cannot be told apart by the type {}", format.name()),
+                            )
+                            .help("choose a type with more fraction bits"),
                         );
                         return;
                     };
                     let m = if *scale < 0.0 { -m } else { m };
                     let offset = (offset * one).round() as i32;
-                    let fields =
-                        [("offset", offset), ("multiplier", m), ("shift", shift as i32), ("zero_point", quant.zero_point)];
+                    let fields = [
+                        ("offset", offset),
+                        ("multiplier", m),
+                        ("shift", shift as i32),
+                        ("zero_point", quant.zero_point),
+                    ];
                     items.push(integers("convert::FromFixed", &fields));
                 }
                 let table = format!("{constant}_FROM_REAL");
@@ -161,7 +171,8 @@ fn quantize(plan: &Plan, io: Io, element: &str, text: &mut String, problems: &mu
                 body.push_str(&statement("convert::from_fixed", &[&from, &format!("&{table}"), &to]));
             }
             (_, Some(_)) => {
-                let tables = [format!("&{constant}_OFFSET"), format!("&{constant}_PER_UNIT"), format!("{constant}_ZERO_POINT")];
+                let tables =
+                    [format!("&{constant}_OFFSET"), format!("&{constant}_PER_UNIT"), format!("{constant}_ZERO_POINT")];
                 body.push_str(&statement("convert::from_f32_each", &[&from, &tables[0], &tables[1], &tables[2], &to]));
             }
             (_, None) => {

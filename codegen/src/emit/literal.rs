@@ -21,6 +21,8 @@ pub(super) enum Literal {
     Struct(String, Vec<(String, Literal)>),
     /// `name(a, b)`.
     Call(String, Vec<Literal>),
+    /// The bytes of a file beside the module, as the constant's type.
+    Include(String),
 }
 
 impl Literal {
@@ -34,12 +36,14 @@ impl Literal {
                 format!("{name} {{ {} }}", fields.join(", "))
             }
             Literal::Call(name, items) => format!("{name}({})", join(items)),
+            Literal::Include(file) => format!("tinymlp::bytes(include_bytes!(\"{file}\"))"),
         }
     }
 
     fn fits_a_line(&self) -> bool {
         match self {
             Literal::Atom(_) => true,
+            Literal::Include(_) => self.line().len() - "tinymlp::bytes()".len() <= SHORT,
             // The sums are of the elements and what separates them, without the brackets.
             Literal::Array(items) => items.iter().all(Literal::fits_a_line) && self.line().len() - 2 <= SHORT,
             Literal::Struct(name, fields) => {
@@ -56,7 +60,7 @@ impl Literal {
         // Cheap refusal before a long line is built: every element takes three columns.
         let many = |n: usize| n * 3 > 2 * WIDTH;
         let long = match self {
-            Literal::Atom(_) => false,
+            Literal::Atom(_) | Literal::Include(_) => false,
             Literal::Array(items) | Literal::Call(_, items) => many(items.len()),
             Literal::Struct(_, fields) => many(fields.len()),
         };
@@ -71,6 +75,10 @@ impl Literal {
         let mut text = String::new();
         let close = match self {
             Literal::Atom(line) => return line.clone(),
+            Literal::Include(file) => {
+                text.push_str(&format!("tinymlp::bytes(include_bytes!(\n{pad}\"{file}\"\n"));
+                "))"
+            }
             Literal::Array(items) => {
                 text.push_str("[\n");
                 let lines: Vec<String> = items.iter().map(|i| i.layout(inner, inner, 1)).collect();
@@ -163,7 +171,10 @@ pub(super) fn indented(text: &str) -> String {
 }
 
 /// A kernel's constant. `external(field, width, values)` may take an array away and name the file it is in.
-pub(super) fn constant(constant: &Constant, external: &mut dyn FnMut(&str, usize, &[i32]) -> Option<String>) -> Literal {
+pub(super) fn constant(
+    constant: &Constant,
+    external: &mut dyn FnMut(&str, usize, &[i32]) -> Option<String>,
+) -> Literal {
     let name = constant.ty.split('<').next().unwrap_or_default();
     let path = format!("kernels::{name}");
     match &constant.fields {
@@ -185,10 +196,13 @@ fn field(name: &str, field: &Field, external: &mut dyn FnMut(&str, usize, &[i32]
         Field::Bool(v) => Literal::Atom(v.to_string()),
         Field::Limits(Limits { zero_point, min, max, .. }) => {
             let number = |n: &str, v: &i32| (n.to_owned(), Literal::Atom(v.to_string()));
-            Literal::Struct("Clamp".into(), vec![number("zero_point", zero_point), number("min", min), number("max", max)])
+            Literal::Struct(
+                "Clamp".into(),
+                vec![number("zero_point", zero_point), number("min", min), number("max", max)],
+            )
         }
         Field::Array { extents, values, width, .. } => match external(name, *width, values) {
-            Some(file) => Literal::Atom(format!("tinymlp::bytes(include_bytes!(\"{file}\"))")),
+            Some(file) => Literal::Include(file),
             None => array(extents, values),
         },
     }

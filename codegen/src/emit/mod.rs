@@ -77,7 +77,8 @@ fn imports(body: &str) -> String {
             let _ = writeln!(text, "use tinymlp::{module};");
         }
     }
-    let mentioned = [("Arena", "Arena<"), ("Clamp", "Clamp {"), ("Info", ""), ("Model", ""), ("Quantization", "Quantization {")];
+    let mentioned =
+        [("Arena", "Arena<"), ("Clamp", "Clamp {"), ("Info", ""), ("Model", ""), ("Quantization", "Quantization {")];
     let used: Vec<&str> = mentioned.into_iter().filter(|(_, text)| body.contains(text)).map(|(name, _)| name).collect();
     let _ = write!(text, "use tinymlp::{{{}}};\n\n", used.join(", "));
     text
@@ -99,13 +100,20 @@ impl Emitter<'_> {
     fn types(&mut self, type_name: &str) -> (String, String) {
         let plan = self.plan;
         let macs = plan.macs();
-        let _ = write!(self.text, "/// The network `{}`: {macs} MACs.\n#[derive(Clone, Copy, Debug)]\n{MAYBE_UNUSED}pub struct {type_name};\n\n", one_line(&plan.name));
+        let _ = write!(
+            self.text,
+            "/// The network `{}`: {macs} MACs.\n#[derive(Clone, Copy, Debug)]\n{MAYBE_UNUSED}pub struct {type_name};\n\n",
+            one_line(&plan.name)
+        );
         let inputs: Vec<_> = plan.inputs.iter().map(|i| (i.name.as_str(), i.value, i.shape.as_slice())).collect();
         let outputs: Vec<_> = plan.outputs.iter().map(|o| (o.name.as_str(), o.value, o.shape.as_slice())).collect();
         let input = self.io_type("Input", "input", &inputs);
         let output = self.io_type("Output", "output", &outputs);
         let n = plan.arena_bytes;
-        let _ = write!(self.text, "/// The memory between the layers: {n} bytes.\n{MAYBE_UNUSED}pub type Scratch = Arena<{n}>;\n\n");
+        let _ = write!(
+            self.text,
+            "/// The memory between the layers: {n} bytes.\n{MAYBE_UNUSED}pub type Scratch = Arena<{n}>;\n\n"
+        );
         (input, output)
     }
 
@@ -113,11 +121,18 @@ impl Emitter<'_> {
         let element = |value: ValueId| self.plan.values[value].quant.ty.name();
         if let &[(name, value, shape)] = tensors {
             let rust = nested(element(value), shape);
-            let _ = write!(self.text, "/// The quantized {what} `{}`, shape {shape:?}.\n{MAYBE_UNUSED}pub type {ty} = {rust};\n\n", one_line(name));
+            let _ = write!(
+                self.text,
+                "/// The quantized {what} `{}`, shape {shape:?}.\n{MAYBE_UNUSED}pub type {ty} = {rust};\n\n",
+                one_line(name)
+            );
             return rust;
         }
         let fields = names::fields(tensors.iter().map(|t| t.0));
-        let _ = write!(self.text, "/// The quantized {what}s.\n#[repr(C)]\n#[derive(Clone, Copy, Debug)]\n{MAYBE_UNUSED}pub struct {ty} {{\n");
+        let _ = write!(
+            self.text,
+            "/// The quantized {what}s.\n#[repr(C)]\n#[derive(Clone, Copy, Debug)]\n{MAYBE_UNUSED}pub struct {ty} {{\n"
+        );
         for (field, &(name, value, shape)) in fields.iter().zip(tensors) {
             let rust = nested(element(value), shape);
             let _ = write!(self.text, "    /// `{}`, shape {shape:?}.\n    pub {field}: {rust},\n", one_line(name));
@@ -129,24 +144,41 @@ impl Emitter<'_> {
     /// Scales, zero points and labels of inputs and outputs.
     fn constants_of_io(&mut self) {
         let plan = self.plan;
-        for (name, input) in io_names("INPUT", plan.inputs.iter().map(|i| i.name.as_str())).into_iter().zip(&plan.inputs) {
+        for (name, input) in
+            io_names("INPUT", plan.inputs.iter().map(|i| i.name.as_str())).into_iter().zip(&plan.inputs)
+        {
             let quant = plan.values[input.value].quant;
             match &input.features {
                 None => self.quantization(&name, &format!("input `{}`", one_line(&input.name)), quant),
                 Some(features) => {
                     let (offset, per_unit) = crate::plan::simulate::feature_constants(features);
                     let what = format!("input `{}`, feature by feature", one_line(&input.name));
-                    let formula = format!("q = floor((x - {name}_OFFSET[i]) * {name}_PER_UNIT[i] + 1/2) + {name}_ZERO_POINT");
+                    let formula =
+                        format!("q = floor((x - {name}_OFFSET[i]) * {name}_PER_UNIT[i] + 1/2) + {name}_ZERO_POINT");
                     let doc = format!("/// Quantization of {what}: `{formula}`.\n{MAYBE_UNUSED}");
                     let ty = format!("[f32; {}]", offset.len());
                     let row = |v: &[f32]| Literal::Array(v.iter().map(|x| Literal::Atom(float(*x))).collect());
-                    let _ = write!(self.text, "{doc}{}", literal::item(&format!("pub const {name}_OFFSET: {ty}"), &row(&offset)));
-                    let _ = write!(self.text, "/// See `{name}_OFFSET`.\n{MAYBE_UNUSED}{}", literal::item(&format!("pub const {name}_PER_UNIT: {ty}"), &row(&per_unit)));
-                    let _ = write!(self.text, "/// See `{name}_OFFSET`.\n{MAYBE_UNUSED}pub const {name}_ZERO_POINT: i32 = {};\n\n", quant.zero_point);
+                    let _ = write!(
+                        self.text,
+                        "{doc}{}",
+                        literal::item(&format!("pub const {name}_OFFSET: {ty}"), &row(&offset))
+                    );
+                    let _ = write!(
+                        self.text,
+                        "/// See `{name}_OFFSET`.\n{MAYBE_UNUSED}{}",
+                        literal::item(&format!("pub const {name}_PER_UNIT: {ty}"), &row(&per_unit))
+                    );
+                    let _ = write!(
+                        self.text,
+                        "/// See `{name}_OFFSET`.\n{MAYBE_UNUSED}pub const {name}_ZERO_POINT: i32 = {};\n\n",
+                        quant.zero_point
+                    );
                 }
             }
         }
-        for (name, output) in io_names("OUTPUT", plan.outputs.iter().map(|o| o.name.as_str())).into_iter().zip(&plan.outputs) {
+        for (name, output) in
+            io_names("OUTPUT", plan.outputs.iter().map(|o| o.name.as_str())).into_iter().zip(&plan.outputs)
+        {
             let quant = plan.values[output.value].quant;
             if quant.ty != crate::plan::Type::U16 {
                 self.quantization(&name, &format!("output `{}`", one_line(&output.name)), quant);
@@ -158,7 +190,12 @@ impl Emitter<'_> {
                 };
                 let head = format!("pub const {name}_LABELS: [{ty}; {}]", items.len());
                 let items = Literal::Array(items.into_iter().map(Literal::Atom).collect());
-                let _ = write!(self.text, "/// What the indices of output `{}` stand for.\n{MAYBE_UNUSED}{}\n", one_line(&output.name), literal::item(&head, &items));
+                let _ = write!(
+                    self.text,
+                    "/// What the indices of output `{}` stand for.\n{MAYBE_UNUSED}{}\n",
+                    one_line(&output.name),
+                    literal::item(&head, &items)
+                );
             }
         }
     }
@@ -172,7 +209,11 @@ impl Emitter<'_> {
             ],
         );
         let head = format!("pub const {name}: Quantization");
-        let _ = write!(self.text, "/// Quantization of {what}: `real = scale * (q - zero_point)`.\n{MAYBE_UNUSED}{}\n", literal::item(&head, &value));
+        let _ = write!(
+            self.text,
+            "/// Quantization of {what}: `real = scale * (q - zero_point)`.\n{MAYBE_UNUSED}{}\n",
+            literal::item(&head, &value)
+        );
     }
 
     /// The steps' constants; gives their names.
@@ -197,7 +238,11 @@ impl Emitter<'_> {
             });
             // Arrays stay in flash as they are; single numbers become part of the code.
             let keyword = if arrays { "static" } else { "const" };
-            let _ = write!(self.text, "{}\n", literal::item(&format!("{keyword} {name}: kernels::{}", constant.ty), &value));
+            let _ = write!(
+                self.text,
+                "{}\n",
+                literal::item(&format!("{keyword} {name}: kernels::{}", constant.ty), &value)
+            );
             found.push(name);
         }
         found
@@ -205,9 +250,10 @@ impl Emitter<'_> {
 
     fn infer(&mut self, constants: &[String]) {
         let plan = self.plan;
-        let uses_scratch = plan.steps.iter().any(|s| {
-            s.inputs.iter().chain([&s.output]).any(|&v| matches!(plan.values[v].place, Place::Arena(_)))
-        });
+        let uses_scratch = plan
+            .steps
+            .iter()
+            .any(|s| s.inputs.iter().chain([&s.output]).any(|&v| matches!(plan.values[v].place, Place::Arena(_))));
         let scratch = if uses_scratch { "scratch" } else { "_scratch" };
         let _ = write!(
             self.text,
@@ -269,9 +315,13 @@ impl Emitter<'_> {
         let field = |names: Vec<&str>, k: usize| names::fields(names.into_iter())[k].clone();
         match plan.values[value].place {
             Place::Input(_) if plan.inputs.len() == 1 => "input".into(),
-            Place::Input(k) => format!("{borrow}input.{}", field(plan.inputs.iter().map(|i| i.name.as_str()).collect(), k)),
+            Place::Input(k) => {
+                format!("{borrow}input.{}", field(plan.inputs.iter().map(|i| i.name.as_str()).collect(), k))
+            }
             Place::Output(_) if plan.outputs.len() == 1 => "output".into(),
-            Place::Output(k) => format!("{borrow}output.{}", field(plan.outputs.iter().map(|o| o.name.as_str()).collect(), k)),
+            Place::Output(k) => {
+                format!("{borrow}output.{}", field(plan.outputs.iter().map(|o| o.name.as_str()).collect(), k))
+            }
             Place::Arena(_) => unreachable!("the arena is not the caller's"),
         }
     }
@@ -314,7 +364,11 @@ fn comment(plan: &Plan, step: &Step) -> String {
 /// `PREFIX` for one tensor; with their names for several.
 fn io_names<'a>(prefix: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
     let fields = names::fields(names);
-    if fields.len() == 1 { vec![prefix.to_owned()] } else { fields.iter().map(|f| format!("{prefix}_{}", f.to_uppercase())).collect() }
+    if fields.len() == 1 {
+        vec![prefix.to_owned()]
+    } else {
+        fields.iter().map(|f| format!("{prefix}_{}", f.to_uppercase())).collect()
+    }
 }
 
 /// A nested array type; a scalar is an array of one.

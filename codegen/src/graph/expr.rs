@@ -25,15 +25,52 @@ pub enum Expr {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the ONNX operator of the same name")]
 pub enum Unary {
-    Neg, Abs, Sign, Floor, Ceil, Round, Reciprocal, Sqrt, Exp, Log, Sin, Cos, Tan, Asin, Acos, Atan, Sinh, Cosh, Tanh,
-    Sigmoid, Softplus, Erf, Relu, Not,
+    Neg,
+    Abs,
+    Sign,
+    Floor,
+    Ceil,
+    Round,
+    Reciprocal,
+    Sqrt,
+    Exp,
+    Log,
+    Sin,
+    Cos,
+    Tan,
+    Asin,
+    Acos,
+    Atan,
+    Sinh,
+    Cosh,
+    Tanh,
+    Sigmoid,
+    Softplus,
+    Erf,
+    Relu,
+    Not,
 }
 
 /// Functions of two numbers. Comparisons and logic give 1 or 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the ONNX operator of the same name")]
 pub enum Binary {
-    Add, Sub, Mul, Div, Pow, Min, Max, Less, LessOrEqual, Greater, GreaterOrEqual, Equal, And, Or, Xor, Mod,
+    Add,
+    Sub,
+    Mul,
+    Div,
+    Pow,
+    Min,
+    Max,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+    Equal,
+    And,
+    Or,
+    Xor,
+    Mod,
 }
 
 impl Unary {
@@ -42,7 +79,15 @@ impl Unary {
         match self {
             Unary::Neg => -x,
             Unary::Abs => x.abs(),
-            Unary::Sign => if x > 0.0 { 1.0 } else if x < 0.0 { -1.0 } else { x },
+            Unary::Sign => {
+                if x > 0.0 {
+                    1.0
+                } else if x < 0.0 {
+                    -1.0
+                } else {
+                    x
+                }
+            }
             Unary::Floor => x.floor(),
             Unary::Ceil => x.ceil(),
             Unary::Round => x.round_ties_even(),
@@ -62,7 +107,13 @@ impl Unary {
             Unary::Sigmoid => 1.0 / (1.0 + (-x).exp()),
             Unary::Softplus => x.max(0.0) + (-x.abs()).exp().ln_1p(),
             Unary::Erf => erf(x),
-            Unary::Relu => if x > 0.0 || x.is_nan() { x } else { 0.0 },
+            Unary::Relu => {
+                if x > 0.0 || x.is_nan() {
+                    x
+                } else {
+                    0.0
+                }
+            }
             Unary::Not => f64::from(x == 0.0),
         }
     }
@@ -115,7 +166,13 @@ impl Expr {
             Expr::Const(c) => *c,
             Expr::Unary(f, x) => f.eval(x.eval(inputs)),
             Expr::Binary(f, a, b) => f.eval(a.eval(inputs), b.eval(inputs)),
-            Expr::Select(c, a, b) => if c.eval(inputs) != 0.0 { a.eval(inputs) } else { b.eval(inputs) },
+            Expr::Select(c, a, b) => {
+                if c.eval(inputs) != 0.0 {
+                    a.eval(inputs)
+                } else {
+                    b.eval(inputs)
+                }
+            }
         }
     }
 
@@ -195,7 +252,14 @@ mod tests {
     #[test]
     fn erf_against_tabulated_values() {
         // Abramowitz and Stegun, table 7.1; and the complement at 4 from its asymptotic value.
-        for (x, y) in [(0.0, 0.0), (0.5, 0.520_499_877_8), (1.0, 0.842_700_792_9), (2.0, 0.995_322_265_0), (2.6, 0.999_763_965_6), (4.0, 0.999_999_984_6)] {
+        for (x, y) in [
+            (0.0, 0.0),
+            (0.5, 0.520_499_877_8),
+            (1.0, 0.842_700_792_9),
+            (2.0, 0.995_322_265_0),
+            (2.6, 0.999_763_965_6),
+            (4.0, 0.999_999_984_6),
+        ] {
             assert!((erf(x) - y).abs() < 1e-10 && (erf(-x) + y).abs() < 1e-10, "{x} {}", erf(x));
         }
     }

@@ -565,7 +565,8 @@ fn unfit(expr: &Expr) -> Option<f64> {
         Expr::Const(c) => (!c.is_finite()).then_some(*c),
         Expr::Unary(_, x) => unfit(x),
         Expr::Binary(f, a, b) => {
-            let bounds = !matches!(f, Binary::Add | Binary::Sub | Binary::Mul | Binary::Div | Binary::Pow | Binary::Mod);
+            let bounds =
+                !matches!(f, Binary::Add | Binary::Sub | Binary::Mul | Binary::Div | Binary::Pow | Binary::Mod);
             [a, b].into_iter().find_map(|x| unfit(x).filter(|c| !bounds || c.is_nan()))
         }
         Expr::Select(c, a, b) => [c, a, b].into_iter().find_map(|x| unfit(x)),

@@ -70,7 +70,8 @@ pub fn from_bytes(name: &str, bytes: &[u8], external_data_dir: Option<&Path>) ->
 
 /// Decodes the file, or says what it is instead.
 fn decode(bytes: &[u8]) -> Result<ModelProto> {
-    let not_onnx = |what: &str, help: &str| Err(Problem::new("model", format!("{what}, not an ONNX model")).help(help).into());
+    let not_onnx =
+        |what: &str, help: &str| Err(Problem::new("model", format!("{what}, not an ONNX model")).help(help).into());
     let starts = |text: &str| bytes.starts_with(text.as_bytes());
     let export = "export the model to ONNX (`torch.onnx.export`, `tf2onnx`, `skl2onnx`)";
     if bytes.is_empty() {
@@ -101,7 +102,9 @@ fn decode(bytes: &[u8]) -> Result<ModelProto> {
         _ if bytes.iter().take(512).all(|b| b.is_ascii_graphic() || b.is_ascii_whitespace()) => {
             not_onnx("this is a text file", export)
         }
-        Ok(_) => Err(Problem::new("model", "no graph in it: not an ONNX model, or only a part of one").help(corrupt).into()),
+        Ok(_) => {
+            Err(Problem::new("model", "no graph in it: not an ONNX model, or only a part of one").help(corrupt).into())
+        }
         Err(e) => Err(Problem::new("model", format!("not an ONNX model, or a damaged one ({e})")).help(corrupt).into()),
     }
 }
@@ -270,8 +273,11 @@ impl<'m> Import<'m> {
             None => return Err(fault("no node computes it")),
             Some(Value::Poison) => return Ok(()),
             Some(Value::Constant(c)) => {
-                return Err(fault(format!("it is constant (shape {}), whatever the inputs are", crate::graph::show_shape(&c.shape)))
-                    .help("remove it from the model's outputs"));
+                return Err(fault(format!(
+                    "it is constant (shape {}), whatever the inputs are",
+                    crate::graph::show_shape(&c.shape)
+                ))
+                .help("remove it from the model's outputs"));
             }
             Some(value @ Value::Computed(c)) if self.builder.graph.inputs.contains(&c.id) => {
                 let node = NodeProto { op_type: "Identity".into(), ..NodeProto::default() };
@@ -299,7 +305,8 @@ impl<'m> Import<'m> {
         let used: HashSet<&str> = order.iter().flat_map(|n| sort::reads(n)).chain(outputs.iter().copied()).collect();
         for sparse in graph.sparse_initializer.iter().filter_map(|s| s.values.as_ref()) {
             if used.contains(sparse.name.as_str()) {
-                let problem = Problem::new(format!("initializer '{}'", sparse.name), "sparse tensors are not supported");
+                let problem =
+                    Problem::new(format!("initializer '{}'", sparse.name), "sparse tensors are not supported");
                 let value = self.poison(problem.help("save the model with dense weights"), String::new);
                 scope.values.insert(sparse.name.clone(), value);
             }
@@ -443,7 +450,13 @@ impl<'m> Import<'m> {
     }
 
     /// Runs a function of the model's own in place of its call.
-    fn call(&mut self, function: &FunctionProto, call: &NodeProto, inputs: Vec<Option<Value>>, frame: Frame) -> Vec<Value> {
+    fn call(
+        &mut self,
+        function: &FunctionProto,
+        call: &NodeProto,
+        inputs: Vec<Option<Value>>,
+        frame: Frame,
+    ) -> Vec<Value> {
         self.nodes_run = self.nodes_run.saturating_add(function.node.len());
         if self.exhausted() {
             return vec![Value::Poison; call.output.len()];

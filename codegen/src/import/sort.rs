@@ -60,8 +60,7 @@ pub(super) fn sort(nodes: &[NodeProto]) -> Result<Vec<&NodeProto>, Vec<&NodeProt
     }
     // What only follows the cycle is not part of it: peel off, from the end, what no stuck node reads.
     let stuck = |k: usize| waits.get(k).is_some_and(|w| *w > 0);
-    let mut read_by: Vec<usize> =
-        consumers.iter().map(|list| list.iter().filter(|&&c| stuck(c)).count()).collect();
+    let mut read_by: Vec<usize> = consumers.iter().map(|list| list.iter().filter(|&&c| stuck(c)).count()).collect();
     let mut ends: Vec<usize> = (0..nodes.len()).filter(|&k| stuck(k) && read_by.get(k) == Some(&0)).collect();
     let mut peeled: HashSet<usize> = ends.iter().copied().collect();
     while let Some(node) = ends.pop().and_then(|k| nodes.get(k)) {
@@ -119,7 +118,8 @@ mod tests {
 
     #[test]
     fn a_cycle_names_its_nodes_only() {
-        let nodes = [node("a", &["x"]), node("b", &["a", "c"]), node("c", &["b"]), node("d", &["c"]), node("e", &["e"])];
+        let nodes =
+            [node("a", &["x"]), node("b", &["a", "c"]), node("c", &["b"]), node("d", &["c"]), node("e", &["e"])];
         assert_eq!(names(&sort(&nodes).unwrap_err()), ["b", "c", "e"]);
     }
 }

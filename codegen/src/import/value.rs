@@ -297,9 +297,7 @@ fn from_fields(tensor: &TensorProto) -> Data {
         DOUBLE => Data::Float(tensor.double_data.iter().map(|&x| x as f32).collect()),
         FLOAT16 => Data::Float(tensor.int32_data.iter().map(|&x| half(x as u16)).collect()),
         BFLOAT16 => Data::Float(tensor.int32_data.iter().map(|&x| brain(x as u16)).collect()),
-        STRING => {
-            Data::Text(tensor.string_data.iter().map(|s| String::from_utf8_lossy(s).into_owned()).collect())
-        }
+        STRING => Data::Text(tensor.string_data.iter().map(|s| String::from_utf8_lossy(s).into_owned()).collect()),
         INT64 => Data::Int(tensor.int64_data.as_slice().into()),
         UINT32 | UINT64 => Data::Int(tensor.uint64_data.iter().map(|&x| saturate(x)).collect()),
         BOOL => Data::Int(tensor.int32_data.iter().map(|&x| i64::from(x != 0)).collect()),
@@ -390,7 +388,9 @@ mod tests {
 
     #[test]
     fn half_precision() {
-        for (bits, x) in [(0x3c00, 1.0), (0xc000, -2.0), (0x7bff, 65504.0), (0x0001, 5.960_464_5e-8), (0x3555, 0.333_251_95)] {
+        for (bits, x) in
+            [(0x3c00, 1.0), (0xc000, -2.0), (0x7bff, 65504.0), (0x0001, 5.960_464_5e-8), (0x3555, 0.333_251_95)]
+        {
             assert_eq!(half(bits), x);
         }
         assert!(half(0x7c00).is_infinite() && half(0x7e00).is_nan());
@@ -422,7 +422,10 @@ mod tests {
             let mut t = tensor(&[2], data_type::FLOAT);
             t.data_location = 1;
             t.external_data = [("location", location), ("offset", offset), ("length", length)]
-                .map(|(key, value)| super::super::proto::StringStringEntryProto { key: key.into(), value: value.into() })
+                .map(|(key, value)| super::super::proto::StringStringEntryProto {
+                    key: key.into(),
+                    value: value.into(),
+                })
                 .into();
             read(&t, Some(&directory))
         };

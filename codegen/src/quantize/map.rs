@@ -11,7 +11,8 @@ use crate::plan::{Quant, Type};
 
 pub(super) fn lower(q: &mut Quantizer, k: usize, node: &Node, expr: &Expr) -> Result<(), Problem> {
     let graph = q.graph;
-    let computed: Vec<usize> = (0..node.inputs.len()).filter(|&j| !graph.tensors[node.inputs[j]].is_constant()).collect();
+    let computed: Vec<usize> =
+        (0..node.inputs.len()).filter(|&j| !graph.tensors[node.inputs[j]].is_constant()).collect();
     let same_shape = |j: usize| graph.tensors[node.inputs[j]].shape == graph.tensors[node.output].shape;
     match (computed.as_slice(), expr) {
         (&[j], Expr::Input(_)) if !same_shape(j) => super::movement::expand(q, k, node),
@@ -45,9 +46,8 @@ fn unsupported(q: &Quantizer, node: &Node, expr: &Expr) -> Problem {
             format!("{}{:?}{}", t.name, t.shape, if t.is_constant() { " constant" } else { "" })
         })
         .collect();
-    q.problem(node, format!("has no integer form: {expr} of {}", operands.join(", "))).help(
-        "functions of one tensor, and Add, Sub, Mul and Div of two, are supported; write it with these",
-    )
+    q.problem(node, format!("has no integer form: {expr} of {}", operands.join(", ")))
+        .help("functions of one tensor, and Add, Sub, Mul and Div of two, are supported; write it with these")
 }
 
 /// A function of one number becomes a table.
@@ -95,7 +95,13 @@ fn arithmetic(q: &mut Quantizer, k: usize, node: &Node, op: Binary, a: usize, b:
             let bound = widest(ra, qa) * widest(rb, qb);
             let factor = qa.scale * qb.scale / y.scale;
             let (multiplier, shift) = scale::multipliers(&[factor], bound).ok_or_else(|| too_wide(q))?;
-            q.push(k, Mul { len, zero_point, multiplier: multiplier[0], shift, limits }, vec![a, b], output, Some(bound));
+            q.push(
+                k,
+                Mul { len, zero_point, multiplier: multiplier[0], shift, limits },
+                vec![a, b],
+                output,
+                Some(bound),
+            );
         }
         _ => {
             let constants = |one: f64| {
@@ -122,7 +128,8 @@ fn affine(q: &mut Quantizer, k: usize, node: &Node, operand: usize, f: &Factors)
         let (mut multiplier, mut offset, mut bound) = (vec![], vec![], 0f64);
         for (factor, term) in f.factor.iter().zip(&f.term) {
             let m = (factor * x.scale / y.scale * one).round();
-            let o = ((f64::from(y.zero_point) + term / y.scale) * one).round() + one / 2.0 - m * f64::from(x.zero_point);
+            let o =
+                ((f64::from(y.zero_point) + term / y.scale) * one).round() + one / 2.0 - m * f64::from(x.zero_point);
             multiplier.push(m as i32);
             offset.push(o as i32);
             bound = bound.max(m.abs() * reach + o.abs());
@@ -153,7 +160,8 @@ fn slopes(q: &Quantizer, node: &Node, expr: &Expr, source: TensorId) -> Option<V
         .iter()
         .map(|&slope| {
             let f = |x: f64| {
-                let operands: Vec<f64> = node.inputs.iter().map(|&i| if i == source { x } else { f64::from(slope) }).collect();
+                let operands: Vec<f64> =
+                    node.inputs.iter().map(|&i| if i == source { x } else { f64::from(slope) }).collect();
                 expr.eval(&operands)
             };
             let s = -f(-1.0);

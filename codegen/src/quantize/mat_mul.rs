@@ -10,7 +10,9 @@ pub(super) fn lower(q: &mut Quantizer, k: usize, node: &Node) -> Result<(), Prob
     let ((a, qa), (b, qb)) = (q.activation(node, 0)?, q.activation(node, 1)?);
     let (sa, sb) = (q.values[a].shape.clone(), q.values[b].shape.clone());
     let (&[.., rows, inner], &[.., _, columns]) = (sa.as_slice(), sb.as_slice()) else {
-        return Err(q.problem(node, format!("multiplies {} by {}", show_shape(&sa), show_shape(&sb))).help("use matrices"));
+        return Err(q
+            .problem(node, format!("multiplies {} by {}", show_shape(&sa), show_shape(&sb)))
+            .help("use matrices"));
     };
     let (batch_a, batch_b) = (&sa[..sa.len() - 2], &sb[..sb.len() - 2]);
     let batch: usize = batch_a.iter().product();

@@ -41,7 +41,15 @@ pub fn quantize(graph: &Graph, calibration: &Calibration, options: &Options) -> 
     let mut problems = Problems::default();
     let decisions = Decisions::new(graph, options, &mut problems);
     let quants = choose_quants(graph, calibration, options, &decisions);
-    let mut q = Quantizer { graph, calibration, decisions, quants, values: Vec::new(), steps: Vec::new(), value_of: HashMap::new() };
+    let mut q = Quantizer {
+        graph,
+        calibration,
+        decisions,
+        quants,
+        values: Vec::new(),
+        steps: Vec::new(),
+        value_of: HashMap::new(),
+    };
     let inputs = q.add_inputs();
     for (k, node) in graph.nodes.iter().enumerate() {
         if q.decisions.absorbed[k] {
@@ -121,7 +129,8 @@ impl Decisions {
                 let consumers = graph.consumers(input);
                 let &[only] = consumers.as_slice() else { return None };
                 let affine = affine_of(graph, &graph.nodes[only])?;
-                let usable = affine.factor.iter().all(|&f| f != 0.0) && !graph.is_output(input) && clamps[only].is_none();
+                let usable =
+                    affine.factor.iter().all(|&f| f != 0.0) && !graph.is_output(input) && clamps[only].is_none();
                 usable.then_some(only)
             })
             .collect();
@@ -196,7 +205,12 @@ fn port(graph: &Graph, decisions: &Decisions, id: TensorId) -> Option<Port> {
 }
 
 /// The numbers of every tensor.
-fn choose_quants(graph: &Graph, calibration: &Calibration, options: &Options, decisions: &Decisions) -> Vec<Option<Quant>> {
+fn choose_quants(
+    graph: &Graph,
+    calibration: &Calibration,
+    options: &Options,
+    decisions: &Decisions,
+) -> Vec<Option<Quant>> {
     let mut quants: Vec<Option<Quant>> = vec![None; graph.tensors.len()];
     for id in 0..graph.tensors.len() {
         let ty = decisions.types[id];
@@ -242,7 +256,8 @@ fn only_function(graph: &Graph, decisions: &Decisions, tensor: TensorId) -> Opti
     let &[k] = consumers.as_slice() else { return None };
     let node = &graph.nodes[k];
     let function = matches!(node.op, Op::Map(_)) && node.inputs.len() == 1 && !decisions.absorbed[k];
-    (function && !graph.is_output(tensor) && graph.tensors[node.output].shape == graph.tensors[tensor].shape).then_some(k)
+    (function && !graph.is_output(tensor) && graph.tensors[node.output].shape == graph.tensors[tensor].shape)
+        .then_some(k)
 }
 
 /// The plan in the making.
@@ -273,7 +288,11 @@ impl Quantizer<'_> {
                 scale: a.factor.iter().map(|f| quant.scale / f).collect(),
             });
             let shape = &graph.tensors[id].shape;
-            let shape = if graph.tensors[id].batched || shape.first() == Some(&1) && shape.len() > 1 { &shape[1..] } else { shape };
+            let shape = if graph.tensors[id].batched || shape.first() == Some(&1) && shape.len() > 1 {
+                &shape[1..]
+            } else {
+                shape
+            };
             inputs.push(Input { name: graph.tensors[id].name.clone(), value, shape: shape.to_vec(), features });
         }
         inputs
@@ -304,7 +323,12 @@ impl Quantizer<'_> {
             };
             let shape = &graph.tensors[output.tensor].shape;
             let shape = if shape.first() == Some(&1) && shape.len() > 1 { &shape[1..] } else { shape };
-            outputs.push(Output { name: output.name.clone(), value, shape: shape.to_vec(), labels: output.labels.clone() });
+            outputs.push(Output {
+                name: output.name.clone(),
+                value,
+                shape: shape.to_vec(),
+                labels: output.labels.clone(),
+            });
         }
         outputs
     }
@@ -379,7 +403,14 @@ impl Quantizer<'_> {
     }
 
     /// Appends the step of node `k`.
-    fn push(&mut self, k: usize, kernel: impl Kernel + 'static, inputs: Vec<ValueId>, output: ValueId, bound: Option<i64>) {
+    fn push(
+        &mut self,
+        k: usize,
+        kernel: impl Kernel + 'static,
+        inputs: Vec<ValueId>,
+        output: ValueId,
+        bound: Option<i64>,
+    ) {
         let node = &self.graph.nodes[k];
         let origin = match self.decisions.clamp[k] {
             Some((_, c)) => format!("{}+{}", node.origin, self.graph.nodes[c].origin),

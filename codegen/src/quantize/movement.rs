@@ -9,7 +9,9 @@ use crate::plan::kernels::Strided;
 pub(super) fn keeps_values(graph: &Graph, node: &Node) -> bool {
     match &node.op {
         Op::Reshape | Op::Transpose { .. } | Op::Slice { .. } | Op::Reduce { kind: Reduction::Max, .. } => true,
-        Op::Map(expr) => *expr == Expr::Input(0) && graph.tensors[node.inputs[0]].shape != graph.tensors[node.output].shape,
+        Op::Map(expr) => {
+            *expr == Expr::Input(0) && graph.tensors[node.inputs[0]].shape != graph.tensors[node.output].shape
+        }
         _ => false,
     }
 }

@@ -30,15 +30,15 @@ impl<Y: Element, const C: usize> Affine<Y, C> {
 
 /// [`Affine`] over slices.
 pub fn affine<X: Element, Y: Element>(
-    x: &[X],
+    mut x: &[X],
     multiplier: &[i32],
     offset: &[i32],
     shift: u32,
     output: Clamp<Y>,
-    y: &mut [Y],
+    mut y: &mut [Y],
 ) {
     let period = multiplier.len().max(1);
-    for (x, y) in x.chunks_exact(period).zip(y.chunks_exact_mut(period)) {
+    while let (Some(x), Some(y)) = (x.split_off(..period), y.split_off_mut(..period)) {
         for (((&x, &multiplier), &offset), y) in x.iter().zip(multiplier).zip(offset).zip(y) {
             let acc = x.into().wrapping_mul(multiplier).wrapping_add(offset);
             *y = output.limit(shift_right(acc, shift));

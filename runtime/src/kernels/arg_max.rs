@@ -23,9 +23,10 @@ impl ArgMax {
 }
 
 /// [`ArgMax`] over slices.
-pub fn arg_max<X: Element>(x: &[X], axis: usize, inner: usize, last: bool, y: &mut [u16]) {
+pub fn arg_max<X: Element>(mut x: &[X], axis: usize, inner: usize, last: bool, mut y: &mut [u16]) {
     let (axis, inner) = (axis.max(1), inner.max(1));
-    for (x, y) in x.chunks_exact(axis * inner).zip(y.chunks_exact_mut(inner)) {
+    let block = axis.wrapping_mul(inner);
+    while let (Some(x), Some(y)) = (x.split_off(..block), y.split_off_mut(..inner)) {
         for (i, y) in y.iter_mut().enumerate() {
             let (mut largest, mut index) = (X::MIN, 0);
             for (k, &x) in x.iter().skip(i).step_by(inner).enumerate() {

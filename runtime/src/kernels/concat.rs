@@ -35,16 +35,17 @@ impl<Y: Element, const AT: usize> Concat<Y, AT> {
 /// [`Concat`] over slices: rows of `block` elements into rows of `width`; `scaling` is multiplier and offset.
 #[allow(clippy::too_many_arguments, reason = "scalars of one layer, in registers")]
 pub fn concat<X: Element, Y: Element>(
-    x: &[X],
+    mut x: &[X],
     block: usize,
     scaling: [i32; 2],
     shift: u32,
     output: Clamp<Y>,
     at: usize,
     width: usize,
-    y: &mut [Y],
+    mut y: &mut [Y],
 ) {
-    for (x, y) in x.chunks_exact(block.max(1)).zip(y.chunks_exact_mut(width.max(1))) {
+    let (block, width) = (block.max(1), width.max(1));
+    while let (Some(x), Some(y)) = (x.split_off(..block), y.split_off_mut(..width)) {
         for (&x, y) in x.iter().zip(y.iter_mut().skip(at)) {
             let acc = x.into().wrapping_mul(scaling[0]).wrapping_add(scaling[1]);
             *y = output.limit(shift_right(acc, shift));

@@ -26,28 +26,32 @@ impl<Y: Element, const I: usize, const O: usize> Gemm<Y, I, O> {
     /// Computes all rows.
     #[inline(always)]
     pub fn run<X: Element, const R: usize>(&self, x: &[[X; I]; R], y: &mut [[Y; O]; R]) {
-        let weight = self.weight.as_flattened();
-        gemm(x.as_flattened(), weight, &self.bias, &self.multiplier, self.shift, self.output, y.as_flattened_mut());
+        let constants = (self.weight.as_flattened(), &self.bias[..], &self.multiplier[..], self.shift);
+        gemm(x.as_flattened(), I, constants, self.output, y.as_flattened_mut());
     }
 }
 
-/// [`Gemm`] over slices: `weight` is `outputs x inputs`, `bias` and `multiplier` have one element an output.
+/// [`Gemm`] over slices: rows of `inputs` elements; `constants` are weight (`outputs x inputs`), bias, multiplier and
+/// shift.
+// Not inlined: layers share it, and it is not unrolled for one layer's sizes.
+#[inline(never)]
 pub fn gemm<X: Element, Y: Element>(
-    x: &[X],
-    weight: &[i8],
-    bias: &[i32],
-    multiplier: &[i32],
-    shift: u32,
+    mut x: &[X],
+    inputs: usize,
+    constants: (&[i8], &[i32], &[i32], u32),
     output: Clamp<Y>,
-    y: &mut [Y],
+    mut y: &mut [Y],
 ) {
-    let outputs = bias.len().max(1);
-    let inputs = (weight.len() / outputs).max(1);
-    for (x, y) in x.chunks_exact(inputs).zip(y.chunks_exact_mut(outputs)) {
-        let rows = weight.chunks_exact(inputs).zip(bias).zip(multiplier);
-        for (((weight, &bias), &multiplier), y) in rows.zip(y) {
+    let (weight, bias, multiplier, shift) = constants;
+    while let (Some(x), Some(y)) = (x.split_off(..inputs), y.split_off_mut(..bias.len())) {
+        if y.is_empty() {
+            return;
+        }
+        let mut weight = weight;
+        for ((&bias, &multiplier), y) in bias.iter().zip(multiplier).zip(y) {
             let mut acc = bias;
-            for (&w, &x) in weight.iter().zip(x) {
+            let row = weight.split_off(..inputs).unwrap_or_default();
+            for (&w, &x) in row.iter().zip(x) {
                 acc = acc.wrapping_add(i32::from(w).wrapping_mul(x.into()));
             }
             *y = output.apply(requantize(acc, multiplier, shift));

@@ -34,19 +34,19 @@ impl<Y: Element> MatMul<Y> {
 
 /// One product of [`MatMul`] over slices: `a` has rows of `inner`, `b` and `y` have rows of `columns` elements.
 pub fn mat_mul<A: Element, B: Element, Y: Element>(
-    a: &[A],
+    mut a: &[A],
     b: &[B],
     inner: usize,
     columns: usize,
     layer: MatMul<Y>,
-    y: &mut [Y],
+    mut y: &mut [Y],
 ) {
     let (inner, columns) = (inner.max(1), columns.max(1));
-    for (a, y) in a.chunks_exact(inner).zip(y.chunks_exact_mut(columns)) {
+    while let (Some(a), Some(y)) = (a.split_off(..inner), y.split_off_mut(..columns)) {
         for (n, y) in y.iter_mut().enumerate() {
             let mut acc = 0i32;
-            for (&a, b) in a.iter().zip(b.chunks_exact(columns)) {
-                let Some(&b) = b.get(n) else { continue };
+            // Column n of b.
+            for (&a, &b) in a.iter().zip(b.iter().skip(n).step_by(columns)) {
                 let a = a.into().wrapping_sub(layer.zero_point[0]);
                 acc = acc.wrapping_add(a.wrapping_mul(b.into().wrapping_sub(layer.zero_point[1])));
             }

@@ -32,16 +32,16 @@ impl<Y: Element, const C: usize> PRelu<Y, C> {
 
 /// [`PRelu`] over slices; `scalars` are `zero_point`, `positive` and `offset`.
 pub fn p_relu<X: Element, Y: Element>(
-    x: &[X],
+    mut x: &[X],
     scalars: [i32; 3],
     negative: &[i32],
     shift: u32,
     output: Clamp<Y>,
-    y: &mut [Y],
+    mut y: &mut [Y],
 ) {
     let [zero_point, positive, offset] = scalars;
     let period = negative.len().max(1);
-    for (x, y) in x.chunks_exact(period).zip(y.chunks_exact_mut(period)) {
+    while let (Some(x), Some(y)) = (x.split_off(..period), y.split_off_mut(..period)) {
         for ((&x, &negative), y) in x.iter().zip(negative).zip(y) {
             let x = x.into().wrapping_sub(zero_point);
             let multiplier = if x < 0 { negative } else { positive };

@@ -30,9 +30,16 @@ impl<Y: Element> ReduceSum<Y> {
 }
 
 /// [`ReduceSum`] over slices.
-pub fn reduce_sum<X: Element, Y: Element>(x: &[X], axis: usize, inner: usize, layer: ReduceSum<Y>, y: &mut [Y]) {
+pub fn reduce_sum<X: Element, Y: Element>(
+    mut x: &[X],
+    axis: usize,
+    inner: usize,
+    layer: ReduceSum<Y>,
+    mut y: &mut [Y],
+) {
     let (axis, inner) = (axis.max(1), inner.max(1));
-    for (x, y) in x.chunks_exact(axis * inner).zip(y.chunks_exact_mut(inner)) {
+    let block = axis.wrapping_mul(inner);
+    while let (Some(x), Some(y)) = (x.split_off(..block), y.split_off_mut(..inner)) {
         for (i, y) in y.iter_mut().enumerate() {
             let mut acc = layer.offset;
             for &x in x.iter().skip(i).step_by(inner) {
@@ -60,9 +67,10 @@ impl ReduceMax {
 }
 
 /// [`ReduceMax`] over slices.
-pub fn reduce_max<X: Element>(x: &[X], axis: usize, inner: usize, y: &mut [X]) {
+pub fn reduce_max<X: Element>(mut x: &[X], axis: usize, inner: usize, mut y: &mut [X]) {
     let (axis, inner) = (axis.max(1), inner.max(1));
-    for (x, y) in x.chunks_exact(axis * inner).zip(y.chunks_exact_mut(inner)) {
+    let block = axis.wrapping_mul(inner);
+    while let (Some(x), Some(y)) = (x.split_off(..block), y.split_off_mut(..inner)) {
         for (i, y) in y.iter_mut().enumerate() {
             let mut largest = X::truncate(X::MIN);
             for &x in x.iter().skip(i).step_by(inner) {

@@ -58,15 +58,15 @@ impl<Y: Element, const FINE: usize, const COARSE: usize> Softmax<Y, FINE, COARSE
 
 /// [`Softmax`] over slices.
 pub fn softmax<X: Element, Y: Element>(
-    x: &[X],
+    mut x: &[X],
     row: usize,
     exponential: Exponential<'_>,
     levels: u32,
     output: Clamp<Y>,
-    y: &mut [Y],
+    mut y: &mut [Y],
 ) {
     let row = row.max(1);
-    for (x, y) in x.chunks_exact(row).zip(y.chunks_exact_mut(row)) {
+    while let (Some(x), Some(y)) = (x.split_off(..row), y.split_off_mut(..row)) {
         let (largest, sum) = sum_of_exponentials(x, exponential);
         for (&x, y) in x.iter().zip(y) {
             let e = exponential.of(largest.wrapping_sub(x.into()) as u32);

@@ -17,7 +17,11 @@ pub(super) fn make_explicit(graph: &mut Graph) {
                 }
                 let name = format!("{}/broadcast", operand.name);
                 // The same elements under another rank need no copy.
-                let op = if operand.len() == shape.iter().product::<usize>() { Op::Reshape } else { Op::Map(Expr::Input(0)) };
+                let op = if operand.len() == shape.iter().product::<usize>() {
+                    Op::Reshape
+                } else {
+                    Op::Map(Expr::Input(0))
+                };
                 let wide = graph.tensor(name.clone(), shape.clone(), Kind::Real);
                 graph.nodes[k].inputs[j] = wide;
                 let copy = Node { name, origin: "Expand".into(), op, inputs: vec![input], output: wide };

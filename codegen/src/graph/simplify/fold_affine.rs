@@ -27,18 +27,16 @@ fn into_producer(graph: &mut Graph, k: usize, affine: &Affine) -> bool {
     let channel = |o: usize| (affine.factor[o % affine.factor.len()], affine.term[o % affine.factor.len()]);
     let scaled: Vec<f32> =
         weight.iter().enumerate().map(|(i, &w)| (f64::from(w) * channel(i / inputs).0) as f32).collect();
-    let moved: Vec<f32> = bias
-        .iter()
-        .enumerate()
-        .map(|(o, &b)| (f64::from(b) * channel(o).0 + channel(o).1) as f32)
-        .collect();
+    let moved: Vec<f32> =
+        bias.iter().enumerate().map(|(o, &b)| (f64::from(b) * channel(o).0 + channel(o).1) as f32).collect();
     let first = graph.nodes[producer].clone();
     let node = &mut graph.nodes[k];
     node.op = Op::Gemm { weight: scaled.into(), bias: moved.into() };
     node.inputs = first.inputs;
     // The layer keeps the name of the multiplication: that is the one people know.
     node.name = first.name;
-    node.origin = if first.origin.contains("Gemm") || first.origin.contains("MatMul") { "Gemm".into() } else { first.origin };
+    node.origin =
+        if first.origin.contains("Gemm") || first.origin.contains("MatMul") { "Gemm".into() } else { first.origin };
     true
 }
 
@@ -47,7 +45,8 @@ fn into_producer(graph: &mut Graph, k: usize, affine: &Affine) -> bool {
 fn into_consumers(graph: &mut Graph, k: usize, affine: &Affine) -> bool {
     let output = graph.nodes[k].output;
     let consumers = graph.consumers(output);
-    let uniform = affine.factor.iter().all(|f| f == &affine.factor[0]) && affine.term.iter().all(|t| t == &affine.term[0]);
+    let uniform =
+        affine.factor.iter().all(|f| f == &affine.factor[0]) && affine.term.iter().all(|t| t == &affine.term[0]);
     if graph.is_output(output) || consumers.is_empty() || (graph.inputs.contains(&affine.source) && !uniform) {
         return false;
     }

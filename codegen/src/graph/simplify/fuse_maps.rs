@@ -50,7 +50,8 @@ fn fused(graph: &Graph, k: usize) -> Option<(Expr, Vec<TensorId>, String)> {
         let alone = graph.consumers(operand) == [k] && !graph.is_output(operand);
         let affine = alone && affine_of(graph, &candidate).is_some();
         if one_tensor || affine {
-            let origin = if alone && !affine { format!("{}+{}", producer.origin, node.origin) } else { node.origin.clone() };
+            let origin =
+                if alone && !affine { format!("{}+{}", producer.origin, node.origin) } else { node.origin.clone() };
             return Some((combined, inputs, origin));
         }
     }

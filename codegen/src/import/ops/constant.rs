@@ -9,7 +9,8 @@ pub(super) fn lower(l: &mut Lowering) -> Result<Vec<Value>> {
         let constant = read(tensor, l.builder.directory.as_deref())?;
         return Ok(vec![Value::Constant(Constant { name: "".into(), ..constant })]);
     }
-    let text = |shape, texts: Vec<String>| Constant { name: "".into(), shape, ty: Type::Text, data: Data::Text(texts.into()) };
+    let text =
+        |shape, texts: Vec<String>| Constant { name: "".into(), shape, ty: Type::Text, data: Data::Text(texts.into()) };
     let constant = if let Some(floats) = l.floats("value_floats")? {
         Constant::floats(vec![floats.len()], floats)
     } else if let Some(ints) = l.ints("value_ints")? {

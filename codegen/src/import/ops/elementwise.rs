@@ -217,7 +217,9 @@ fn where_(l: &mut Lowering, condition: &Value) -> Result<Value> {
     let (a, b) = (l.input(1)?, l.input(2)?);
     let truths = condition.constant().map(Constant::numbers).unwrap_or_default();
     let chosen = match truths.first() {
-        Some(&first) if truths.iter().all(|&t| (t != 0.0) == (first != 0.0)) => Some(if first != 0.0 { &a } else { &b }),
+        Some(&first) if truths.iter().all(|&t| (t != 0.0) == (first != 0.0)) => {
+            Some(if first != 0.0 { &a } else { &b })
+        }
         _ => None,
     };
     if let Some(chosen) = chosen {

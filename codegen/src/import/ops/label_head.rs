@@ -82,7 +82,8 @@ pub(super) fn label_encoder(l: &mut Lowering) -> Result<Vec<Value>> {
         whole(&l.floats("values_floats")?.ok_or_else(|| fault("it has no values"))?)?
     };
     // The place of each label among the keys.
-    let places: Vec<Option<usize>> = match (index.labels.as_deref(), l.ints("keys_int64s")?, l.strings("keys_strings")?) {
+    let places: Vec<Option<usize>> = match (index.labels.as_deref(), l.ints("keys_int64s")?, l.strings("keys_strings")?)
+    {
         (Some(Labels::Integers(all)), Some(keys), _) => all.iter().map(|x| keys.iter().position(|k| k == x)).collect(),
         (Some(Labels::Strings(all)), _, Some(keys)) => all.iter().map(|x| keys.iter().position(|k| k == x)).collect(),
         (None, Some(keys), _) => (0..keys.len() as i64).map(|x| keys.iter().position(|&k| k == x)).collect(),

@@ -103,8 +103,13 @@ pub(super) fn unsupported(node: &NodeProto, inputs: &[Option<&Value>]) -> Proble
 /// What the user can do instead of using an operator.
 fn advice(node: &NodeProto) -> &'static str {
     match node.op_type.as_str() {
-        "QuantizeLinear" | "DequantizeLinear" | "DynamicQuantizeLinear" | "QLinearMatMul" | "MatMulInteger"
-        | "QGemm" | "QLinearAdd" => "give the float model: the generator quantizes it itself",
+        "QuantizeLinear"
+        | "DequantizeLinear"
+        | "DynamicQuantizeLinear"
+        | "QLinearMatMul"
+        | "MatMulInteger"
+        | "QGemm"
+        | "QLinearAdd" => "give the float model: the generator quantizes it itself",
         op if op.contains("Conv") || op.contains("Pool") => {
             "only MLP-family networks can be compiled: replace the convolution by features computed before the model"
         }
@@ -113,7 +118,11 @@ fn advice(node: &NodeProto) -> &'static str {
         }
         "TfIdfVectorizer" | "StringNormalizer" | "Tokenizer" | "OneHotEncoder" | "CategoryMapper"
         | "DictVectorizer" => "only numeric inputs can be compiled: encode the features before the model",
-        "TreeEnsembleClassifier" | "TreeEnsembleRegressor" | "TreeEnsemble" | "SVMClassifier" | "SVMRegressor"
+        "TreeEnsembleClassifier"
+        | "TreeEnsembleRegressor"
+        | "TreeEnsemble"
+        | "SVMClassifier"
+        | "SVMRegressor"
         | "LinearClassifier" => "only neural networks can be compiled: train an MLP",
         "TopK" => "use ArgMax for the best class, or give the scores out",
         "Einsum" => "write it with MatMul and Transpose",

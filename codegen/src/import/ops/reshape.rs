@@ -33,7 +33,8 @@ fn resolve(from: &[usize], wanted: &[i64], allow_zero: bool) -> Result<Vec<usize
     if let Some(entry) = open.and_then(|axis| shape.get_mut(axis)) {
         let total = count(from)?;
         *entry = 0;
-        let rest = count(&shape.iter().enumerate().map(|(a, &e)| if Some(a) == open { 1 } else { e }).collect::<Vec<_>>())?;
+        let rest =
+            count(&shape.iter().enumerate().map(|(a, &e)| if Some(a) == open { 1 } else { e }).collect::<Vec<_>>())?;
         let fill = total.checked_div(rest).ok_or_else(cannot)?;
         if let Some(entry) = open.and_then(|axis| shape.get_mut(axis)) {
             *entry = fill;

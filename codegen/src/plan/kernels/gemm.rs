@@ -30,8 +30,8 @@ impl Kernel for Gemm {
     }
 
     fn run(&self, x: &[&Buffer], y: &mut Buffer) {
-        let Gemm { weight, bias, multiplier, shift, limits, .. } = self;
-        activation!(x[0], x => activation!(y, y => dynamic::gemm(x, weight, bias, multiplier, *shift, limits.clamp(), y)));
+        let constants = (&self.weight[..], &self.bias[..], &self.multiplier[..], self.shift);
+        activation!(x[0], x => activation!(y, y => dynamic::gemm(x, self.inputs, constants, self.limits.clamp(), y)));
     }
 
     fn constant(&self) -> Constant {

@@ -105,7 +105,9 @@ macro_rules! activation {
         match $buffer {
             $crate::plan::kernels::Buffer::I8($x) => $body,
             $crate::plan::kernels::Buffer::I16($x) => $body,
-            $crate::plan::kernels::Buffer::U16(_) => unreachable!("quantization gives kernels activations, not indices"),
+            $crate::plan::kernels::Buffer::U16(_) => {
+                unreachable!("quantization gives kernels activations, not indices")
+            }
         }
     };
 }
