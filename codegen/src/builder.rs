@@ -1,6 +1,6 @@
 //! The whole path for programs and build scripts.
 
-use crate::calibrate::{Observer, calibrate};
+use crate::calibrate::{Observer, StuckColumns, calibrate};
 use crate::data::{self, Rows};
 use crate::emit::{Io, Module, emit};
 use crate::error::{Problem, Result};
@@ -32,6 +32,7 @@ pub struct Builder {
     calibration: Option<PathBuf>,
     name: Option<String>,
     options: Options,
+    stuck: StuckColumns,
     io: Io,
 }
 
@@ -51,7 +52,14 @@ pub struct Compiled {
 impl Builder {
     /// Starts with a model file.
     pub fn new(model: impl Into<PathBuf>) -> Self {
-        Self { model: model.into(), calibration: None, name: None, options: Options::default(), io: Io::Quantized }
+        Self {
+            model: model.into(),
+            calibration: None,
+            name: None,
+            options: Options::default(),
+            stuck: StuckColumns::default(),
+            io: Io::Quantized,
+        }
     }
 
     /// Representative inputs (`.npy`, `.npz` or `.csv`), one a row; a few hundred do. Required.
@@ -75,10 +83,17 @@ impl Builder {
         self
     }
 
-    /// Gives a layer (by the name of its node, or an input's) int16 activations; `*` stands for all.
+    /// Gives a layer (by the name of its node, or an input's) int16 activations; `all` stands for all.
     #[must_use]
     pub fn int16(mut self, layer: impl Into<String>) -> Self {
         self.options.int16.push(layer.into());
+        self
+    }
+
+    /// Accepts calibration data in which a column never changes from a value other than zero.
+    #[must_use]
+    pub fn allow_constant_columns(mut self) -> Self {
+        self.stuck = StuckColumns::Allowed;
         self
     }
 
@@ -114,7 +129,7 @@ impl Builder {
                 .into());
         };
         let rows = Rows::new(&graph, &data::load(file)?, file)?;
-        let calibration = calibrate(&graph, &rows).map_err(|e| e.in_file(file))?;
+        let calibration = calibrate(&graph, &rows, self.stuck).map_err(|e| e.in_file(file))?;
         let mut plan = quantize(&graph, &calibration, &self.options).map_err(|e| e.in_file(&self.model))?;
         plan.sha256 = self.hash()?;
         let report = report(&graph, &plan, &rows, &calibration.notes);

@@ -44,14 +44,12 @@ fn mat_mul() {
         (input(&[2, 3, 4]), random(&[4, 5])),
         (input(&[4]), random(&[4, 3])),
         (input(&[2, 4]), random(&[4])),
-        (input(&[4]), random(&[4])),
         (input(&[2, 4]), random(&[1, 1, 4, 3])),
         (random(&[3, 4]), input(&[4, 2])),
         (random(&[3, 4]), input(&[2, 4, 5])),
         (random(&[1, 3, 4]), input(&[4, 2])),
         (random(&[4]), input(&[4, 2])),
         (random(&[3, 4]), input(&[4])),
-        (random(&[4]), input(&[4])),
         (input(&[2, 3]), input(&[3, 4])),
         (input(&[2, 1, 3, 4]), input(&[5, 4, 2])),
         (input(&[2, 3, 4]), random(&[2, 4, 5])),
@@ -61,6 +59,12 @@ fn mat_mul() {
     ] {
         suite.op("MatMul", 13, &[left, right], vec![]);
     }
+    // tract has no product of two vectors.
+    let dot = |a: &[f32], b: &[f32]| vec![vec![a.iter().zip(b).map(|(a, b)| a * b).sum()]];
+    let ones = || Operand::Floats(vec![3], vec![1.0, 2.0, 3.0]);
+    suite.formula(&operator("MatMul", 13, &[input(&[3]), input(&[3])], vec![], 1), |x| dot(&x[0], &x[1]));
+    suite.formula(&operator("MatMul", 13, &[ones(), input(&[3])], vec![], 1), |x| dot(&[1.0, 2.0, 3.0], &x[0]));
+    suite.formula(&operator("MatMul", 13, &[input(&[3]), ones()], vec![], 1), |x| dot(&[1.0, 2.0, 3.0], &x[0]));
     suite.finish();
 }
 
@@ -68,8 +72,30 @@ fn mat_mul() {
 fn unary() {
     let mut suite = Suite::default();
     for op in [
-        "Abs", "Atan", "Ceil", "Cos", "Cosh", "Erf", "Exp", "Floor", "Neg", "Reciprocal", "Relu", "Round", "Sigmoid", "Sign",
-        "Sin", "Sinh", "Softplus", "Softsign", "Tan", "Tanh", "Asinh", "HardSwish", "Mish", "Identity",
+        "Abs",
+        "Atan",
+        "Ceil",
+        "Cos",
+        "Cosh",
+        "Erf",
+        "Exp",
+        "Floor",
+        "Neg",
+        "Reciprocal",
+        "Relu",
+        "Round",
+        "Sigmoid",
+        "Sign",
+        "Sin",
+        "Sinh",
+        "Softplus",
+        "Softsign",
+        "Tan",
+        "Tanh",
+        "Asinh",
+        "HardSwish",
+        "Mish",
+        "Identity",
     ] {
         // Where the function has a pole, an interval without it.
         let x = if matches!(op, "Tan" | "Reciprocal") { within(&[2, 9], 0.2, 1.4) } else { within(&[2, 9], -4.0, 4.0) };
@@ -77,9 +103,14 @@ fn unary() {
             suite.op(op, opset, std::slice::from_ref(&x), vec![]);
         }
     }
-    for (op, low, high) in
-        [("Acos", -0.9, 0.9), ("Asin", -0.9, 0.9), ("Atanh", -0.9, 0.9), ("Acosh", 1.1, 4.0), ("Log", 0.1, 4.0), ("Sqrt", 0.1, 4.0)]
-    {
+    for (op, low, high) in [
+        ("Acos", -0.9, 0.9),
+        ("Asin", -0.9, 0.9),
+        ("Atanh", -0.9, 0.9),
+        ("Acosh", 1.1, 4.0),
+        ("Log", 0.1, 4.0),
+        ("Sqrt", 0.1, 4.0),
+    ] {
         suite.op(op, 13, &[within(&[2, 9], low, high)], vec![]);
     }
     suite.finish();
@@ -95,7 +126,6 @@ fn parametric_activations() {
     for (op, name, value) in [
         ("LeakyRelu", "alpha", 0.3f32),
         ("Elu", "alpha", 0.7),
-        ("Celu", "alpha", 1.7),
         ("Selu", "alpha", 1.2),
         ("Selu", "gamma", 1.3),
         ("HardSigmoid", "alpha", 0.4),
@@ -109,7 +139,9 @@ fn parametric_activations() {
     suite.op("Gelu", 20, &[x()], vec![]);
     suite.op("Gelu", 20, &[x()], vec![a("approximate", "tanh")]);
     suite.op("Swish", 24, &[x()], vec![]);
-    suite.op("Swish", 24, &[x()], vec![a("alpha", 1.5f32)]);
+    // tract leaves these attributes out of the formula.
+    suite.elements("Swish", 24, x(), vec![a("alpha", 1.5f32)], |x| x / (1.0 + (-1.5 * x).exp()));
+    suite.elements("Celu", 13, x(), vec![a("alpha", 1.75f32)], |x| x.max(0.0) + (1.75 * (x / 1.75).exp_m1()).min(0.0));
     for slope in [random(&[]), random(&[1]), random(&[4]), random(&[3, 1]), random(&[3, 4]), input(&[4])] {
         suite.op("PRelu", 16, &[input(&[2, 3, 4]), slope], vec![]);
     }
@@ -146,9 +178,14 @@ fn formulas_where_tract_has_none() {
     suite.formula(&scaler(&[1.0], &[0.5]), |x| vec![x[0].iter().map(|x| (x - 1.0) * 0.5).collect()]);
     let vectorizer = operator("ai.onnx.ml:FeatureVectorizer", 13, &[input(&[1, 3]), input(&[1, 2])], vec![], 1);
     suite.formula(&vectorizer, |x| vec![[x[0].as_slice(), &x[1]].concat()]);
-    let zip_map = operator("ai.onnx.ml:ZipMap", 13, &[input(&[1, 3])], vec![a("classlabels_int64s", &[1i64, 2, 3][..])], 1);
+    let zip_map =
+        operator("ai.onnx.ml:ZipMap", 13, &[input(&[1, 3])], vec![a("classlabels_int64s", &[1i64, 2, 3][..])], 1);
     suite.formula(&zip_map, |x| x.to_vec());
-    let regressor = vec![a("coefficients", &[1f32, 2.0, 3.0, 4.0, 5.0, 6.0][..]), a("intercepts", &[0.5f32, -0.5][..]), a("targets", 2)];
+    let regressor = vec![
+        a("coefficients", &[1f32, 2.0, 3.0, 4.0, 5.0, 6.0][..]),
+        a("intercepts", &[0.5f32, -0.5][..]),
+        a("targets", 2),
+    ];
     suite.formula(&operator("ai.onnx.ml:LinearRegressor", 13, &[input(&[1, 3])], regressor, 1), |x| {
         let x = &x[0];
         vec![vec![x[0] + 2.0 * x[1] + 3.0 * x[2] + 0.5, 4.0 * x[0] + 5.0 * x[1] + 6.0 * x[2] - 0.5]]
@@ -168,8 +205,14 @@ fn libm_erf(x: f64) -> f64 {
 #[test]
 fn binary() {
     let mut suite = Suite::default();
-    let shapes: [(&[i64], &[i64]); 6] =
-        [(&[2, 3], &[2, 3]), (&[2, 3], &[3]), (&[2, 3], &[2, 1]), (&[2, 3], &[]), (&[2, 1, 3], &[4, 1]), (&[3], &[2, 1, 1])];
+    let shapes: [(&[i64], &[i64]); 6] = [
+        (&[2, 3], &[2, 3]),
+        (&[2, 3], &[3]),
+        (&[2, 3], &[2, 1]),
+        (&[2, 3], &[]),
+        (&[2, 1, 3], &[4, 1]),
+        (&[3], &[2, 1, 1]),
+    ];
     for op in ["Add", "Sub", "Mul", "Div", "Max", "Min", "Less", "Greater", "LessOrEqual", "GreaterOrEqual", "Equal"] {
         for (left, right) in shapes {
             suite.op(op, 13, &[input(left), input(right)], vec![]);
@@ -279,7 +322,6 @@ fn gather() {
     suite.op("GatherND", 13, &[x(), Operand::Ints(vec![2, 1], vec![2, 0])], vec![]);
     suite.op("GatherND", 13, &[x(), Operand::Ints(vec![3, 2], vec![2, 0, 1, 3, 0, 0])], vec![]);
     suite.op("GatherND", 13, &[x(), Operand::Ints(vec![2, 3], vec![2, 0, 4, 1, 3, 2])], vec![]);
-    suite.op("ArrayFeatureExtractor", 13, &[input(&[2, 5]), list(&[0, 3])], vec![]);
     let columns = operator("ai.onnx.ml:ArrayFeatureExtractor", 13, &[input(&[2, 5]), list(&[0, 3])], vec![], 1);
     suite.formula(&columns, |x| vec![vec![x[0][0], x[0][3], x[0][5], x[0][8]]]);
     suite.finish();
@@ -402,7 +444,7 @@ fn softmax() {
         }
         for opset in [7, 11, 13, 18] {
             suite.op(op, opset, &[input(&[2, 3, 4])], vec![]);
-            suite.op(op, opset, &[within(&[2, 5], -60.0, 60.0)], vec![]);
+            suite.op(op, opset, &[within(&[2, 5], -30.0, 30.0)], vec![]);
         }
     }
     suite.finish();
@@ -436,7 +478,15 @@ fn reductions() {
     let mut suite = Suite::default();
     let x = || within(&[2, 3, 4], 0.2, 2.0);
     for op in [
-        "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum",
+        "ReduceL1",
+        "ReduceL2",
+        "ReduceLogSum",
+        "ReduceLogSumExp",
+        "ReduceMax",
+        "ReduceMean",
+        "ReduceMin",
+        "ReduceProd",
+        "ReduceSum",
         "ReduceSumSquare",
     ] {
         let by_input = if op == "ReduceSum" { 13 } else { 18 };
@@ -466,6 +516,19 @@ fn casts() {
             .output("y");
         suite.tract(&Case { name: format!("Cast to {to}"), model, ranges: vec![(vec![2, 5], -range, range)] });
     }
+    let integers = |op: &str| {
+        let model = Model::new(13)
+            .input("x", &[2, 5])
+            .initializer(ints("three", &[], &[3]))
+            .node("Cast", &["x"], &["i"], vec![a("to", 7)])
+            .node(op, &["i", "three"], &["q"], vec![])
+            .node("Cast", &["q"], &["y"], vec![a("to", 1)])
+            .output("y");
+        Case { name: format!("{op} of integers"), model, ranges: vec![(vec![2, 5], -9.0, 9.0)] }
+    };
+    suite.tract(&integers("Div"));
+    // tract's has the sign of the dividend.
+    suite.formula(&integers("Mod"), |x| vec![x[0].iter().map(|x| (x.trunc() as i64).rem_euclid(3) as f32).collect()]);
     let like = Model::new(15)
         .input("x", &[2, 5])
         .initializer(ints("i", &[1], &[0]))

@@ -120,7 +120,14 @@ impl Suite {
     }
 
     /// One operator of one input against a function of its elements.
-    pub fn elements(&mut self, op: &str, opset: i64, operand: Operand, attributes: Vec<AttributeProto>, f: impl Fn(f64) -> f64) {
+    pub fn elements(
+        &mut self,
+        op: &str,
+        opset: i64,
+        operand: Operand,
+        attributes: Vec<AttributeProto>,
+        f: impl Fn(f64) -> f64,
+    ) {
         let case = operator(op, opset, &[operand], attributes, 1);
         self.formula(&case, |inputs| vec![inputs[0].iter().map(|&x| f(f64::from(x)) as f32).collect()]);
     }

@@ -54,7 +54,9 @@ pub fn attribute(name: &str, value: impl Into<Value>) -> AttributeProto {
         Value::Text(x) => set(&mut a.s, x.into(), attribute_type::STRING),
         Value::Floats(x) => set(&mut a.floats, x, attribute_type::FLOATS),
         Value::Ints(x) => set(&mut a.ints, x, attribute_type::INTS),
-        Value::Texts(x) => set(&mut a.strings, x.iter().map(|s| s.as_bytes().to_vec()).collect(), attribute_type::STRINGS),
+        Value::Texts(x) => {
+            set(&mut a.strings, x.iter().map(|s| s.as_bytes().to_vec()).collect(), attribute_type::STRINGS)
+        }
         Value::Tensor(x) => set(&mut a.t, Some(x), attribute_type::TENSOR),
         Value::Graph(x) => set(&mut a.g, Some(x), attribute_type::GRAPH),
         Value::Reference(x) => set(&mut a.ref_attr_name, x.into(), attribute_type::INT),
@@ -70,19 +72,37 @@ fn set<T>(field: &mut T, value: T, r#type: i32) -> i32 {
 /// A float tensor.
 pub fn floats(name: &str, dims: &[i64], data: &[f32]) -> TensorProto {
     let raw_data = data.iter().flat_map(|x| x.to_le_bytes()).collect();
-    TensorProto { name: name.into(), dims: dims.into(), data_type: data_type::FLOAT, raw_data, ..TensorProto::default() }
+    TensorProto {
+        name: name.into(),
+        dims: dims.into(),
+        data_type: data_type::FLOAT,
+        raw_data,
+        ..TensorProto::default()
+    }
 }
 
 /// A tensor of integers.
 pub fn ints(name: &str, dims: &[i64], data: &[i64]) -> TensorProto {
     let raw_data = data.iter().flat_map(|x| x.to_le_bytes()).collect();
-    TensorProto { name: name.into(), dims: dims.into(), data_type: data_type::INT64, raw_data, ..TensorProto::default() }
+    TensorProto {
+        name: name.into(),
+        dims: dims.into(),
+        data_type: data_type::INT64,
+        raw_data,
+        ..TensorProto::default()
+    }
 }
 
 /// A tensor of text.
 pub fn texts(name: &str, dims: &[i64], data: &[&str]) -> TensorProto {
     let string_data = data.iter().map(|s| s.as_bytes().to_vec()).collect();
-    TensorProto { name: name.into(), dims: dims.into(), data_type: data_type::STRING, string_data, ..TensorProto::default() }
+    TensorProto {
+        name: name.into(),
+        dims: dims.into(),
+        data_type: data_type::STRING,
+        string_data,
+        ..TensorProto::default()
+    }
 }
 
 /// A node; an operator of another domain is written `domain:Operator`.

@@ -80,7 +80,7 @@ struct Emulate {
     /// How ranges are chosen: mse, min-max, percentile or percentile=99.9.
     #[arg(long, default_value = "mse")]
     observer: Observer,
-    /// A layer or input that gets int16 activations (repeatable; * for all).
+    /// A layer or input that gets int16 activations (repeatable; `all` for all).
     #[arg(long, value_name = "NAME")]
     int16: Vec<String>,
     /// Run only the first rows.

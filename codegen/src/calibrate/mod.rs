@@ -36,16 +36,26 @@ pub struct Calibration {
     pub notes: Vec<String>,
 }
 
+/// What to do about a column that has the same value, other than zero, in every row.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StuckColumns {
+    /// An error: most often a stuck sensor or a wrong file.
+    #[default]
+    Refused,
+    /// A note.
+    Allowed,
+}
+
 /// Records the statistics of every tensor over `rows`.
 ///
 /// # Errors
 /// An input that never changes, or one of whose columns is stuck at a value other than zero; a tensor in which the
 /// float network itself produces infinities or not-a-number.
-pub fn calibrate(graph: &Graph, rows: &Rows) -> Result<Calibration> {
+pub fn calibrate(graph: &Graph, rows: &Rows, stuck: StuckColumns) -> Result<Calibration> {
     let mut problems = Problems::default();
     let mut notes = Vec::new();
     for (k, &id) in graph.inputs.iter().enumerate() {
-        check_columns(graph, rows, k, id, &mut notes, &mut problems);
+        check_columns(graph, rows, (k, id), stuck, &mut notes, &mut problems);
     }
     problems.finish(())?;
     let mut evaluator = Evaluator::new(graph);
@@ -103,8 +113,8 @@ pub fn calibrate(graph: &Graph, rows: &Rows) -> Result<Calibration> {
 fn check_columns(
     graph: &Graph,
     rows: &Rows,
-    input: usize,
-    id: usize,
+    (input, id): (usize, usize),
+    allowed: StuckColumns,
     notes: &mut Vec<String>,
     problems: &mut Problems,
 ) {
@@ -131,21 +141,24 @@ fn check_columns(
     let columns =
         |zero: bool| -> Vec<usize> { (0..stuck.len()).filter(|&c| stuck[c] && (first[c] == 0.0) == zero).collect() };
     let (zero, other) = (columns(true), columns(false));
-    if let Some(&c) = other.first() {
+    if let (Some(&c), StuckColumns::Refused) = (other.first(), allowed) {
         problems.push(
             Problem::new(
                 place,
                 format!("{} column(s) never change: {}; column {c} is always {}", other.len(), list(&other), first[c]),
             )
-            .help("a stuck sensor or a column that is no feature? Its range cannot be taken from such data"),
+            .help("a stuck sensor, or a column that is no feature? If it is right, allow constant columns"),
         );
-    } else if !zero.is_empty() {
-        notes.push(format!(
-            "input '{}': {} column(s) are always 0 in the calibration data: {}",
-            tensor.name,
-            zero.len(),
-            list(&zero)
-        ));
+        return;
+    }
+    for (columns, value) in [(&zero, "0"), (&other, "the same")] {
+        if !columns.is_empty() {
+            let (n, columns) = (columns.len(), list(columns));
+            notes.push(format!(
+                "input '{}': {n} column(s) are always {value} in the calibration data: {columns}",
+                tensor.name
+            ));
+        }
     }
 }
 

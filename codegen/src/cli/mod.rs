@@ -41,9 +41,12 @@ struct Quantization {
     /// How ranges are chosen: mse, min-max, percentile or percentile=99.9.
     #[arg(long, default_value = "mse", value_name = "OBSERVER")]
     observer: Observer,
-    /// A layer or input that gets int16 activations (repeatable; * for all).
+    /// A layer or input that gets int16 activations (repeatable; `all` for all).
     #[arg(long, value_name = "NAME")]
     int16: Vec<String>,
+    /// Accept calibration data in which a column never changes from a value other than zero.
+    #[arg(long)]
+    allow_constant_columns: bool,
     /// Real numbers the module converts from and to: quantized (none), f32, or a fixed-point type like I16F16.
     #[arg(long, default_value = "quantized", value_name = "TYPE")]
     io: Io,
@@ -54,6 +57,9 @@ impl Quantization {
         let mut builder = Builder::new(&self.model).calibration(&self.calibration).observer(self.observer).io(self.io);
         if let Some(name) = &self.name {
             builder = builder.name(name);
+        }
+        if self.allow_constant_columns {
+            builder = builder.allow_constant_columns();
         }
         self.int16.iter().fold(builder, |b, layer| b.int16(layer))
     }

@@ -1,7 +1,7 @@
 //! What lowerings are written in: reading a node's attributes and inputs, and building its results. Every builder
 //! folds where all operands are constant, so that lowerings need not distinguish.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,13 +14,16 @@ use crate::graph::{Expr, Graph, Kind, Op, Reduction, TensorId, eval, show_shape}
 pub(super) type Result<T> = std::result::Result<T, Problem>;
 
 /// Elements that folding may make out of nothing; and that all computed tensors may have together.
-const BUDGET: usize = 1 << 24;
+const BUDGET: usize = 1 << 22;
+
+/// Nodes that a graph may have.
+const MAX_NODES: usize = 100_000;
 
 /// The graph under construction.
 pub(super) struct Builder {
     pub(super) graph: Graph,
-    node_names: HashSet<String>,
-    tensor_names: HashSet<String>,
+    node_names: Names,
+    tensor_names: Names,
     budget: usize,
     /// Where external data may lie.
     pub(super) directory: Option<PathBuf>,
@@ -31,8 +34,8 @@ impl Builder {
     pub(super) fn new(name: &str, given: usize, directory: Option<&Path>) -> Self {
         Self {
             graph: Graph { name: name.to_owned(), ..Graph::default() },
-            node_names: HashSet::new(),
-            tensor_names: HashSet::new(),
+            node_names: Names::default(),
+            tensor_names: Names::default(),
             budget: BUDGET.saturating_add(given.saturating_mul(8)),
             directory: directory.map(Path::to_owned),
         }
@@ -41,22 +44,22 @@ impl Builder {
     /// Adds a tensor under its name, or a similar one if that is taken.
     pub(super) fn tensor(&mut self, name: &str, shape: &[usize], ty: Type) -> TensorId {
         let kind = if ty == Type::Index { Kind::Index } else { Kind::Real };
-        let name = unique(&mut self.tensor_names, name);
+        let name = self.tensor_names.take(name);
         self.graph.tensor(name, shape.to_vec(), kind)
     }
 
     pub(super) fn rename_tensor(&mut self, id: TensorId, name: &str) {
-        let name = unique(&mut self.tensor_names, name);
+        let name = self.tensor_names.take(name);
         if let Some(tensor) = self.graph.tensors.get_mut(id) {
-            self.tensor_names.remove(&tensor.name);
+            self.tensor_names.free(&tensor.name);
             tensor.name = name;
         }
     }
 
     pub(super) fn rename_node(&mut self, index: usize, name: &str) {
-        let name = unique(&mut self.node_names, name);
+        let name = self.node_names.take(name);
         if let Some(node) = self.graph.nodes.get_mut(index) {
-            self.node_names.remove(&node.name);
+            self.node_names.free(&node.name);
             node.name = name;
         }
     }
@@ -70,14 +73,29 @@ impl Builder {
     }
 }
 
-fn unique(taken: &mut HashSet<String>, name: &str) -> String {
-    let mut candidate = name.to_owned();
-    let mut n = 1;
-    while !taken.insert(candidate.clone()) {
-        n += 1;
-        candidate = format!("{name}_{n}");
+/// Names in use, with the number of the next similar one.
+#[derive(Default)]
+struct Names(HashMap<String, usize>);
+
+impl Names {
+    /// The name itself if it is free, else with a number.
+    fn take(&mut self, name: &str) -> String {
+        let mut candidate = name.to_owned();
+        let mut n = self.0.get(name).copied().unwrap_or(1);
+        while self.0.contains_key(&candidate) {
+            n += 1;
+            candidate = format!("{name}_{n}");
+        }
+        if n > 1 {
+            self.0.insert(name.to_owned(), n);
+        }
+        self.0.insert(candidate.clone(), 1);
+        candidate
     }
-    candidate
+
+    fn free(&mut self, name: &str) {
+        self.0.remove(name);
+    }
 }
 
 /// One node, while it is lowered.
@@ -206,19 +224,18 @@ pub(super) fn with_extent(shape: &[usize], axis: usize, extent: usize) -> Vec<us
 pub(super) fn broadcast<'a>(shapes: impl IntoIterator<Item = &'a [usize]>) -> Result<Vec<usize>> {
     let mut out: Vec<usize> = Vec::new();
     for shape in shapes {
-        let (mut long, short) = if shape.len() > out.len() { (shape.to_vec(), out) } else { (out, shape.to_vec()) };
-        let lead = long.len() - short.len();
-        for (a, &b) in long.iter_mut().skip(lead).zip(&short) {
-            if *a != b && *a != 1 && b != 1 {
-                return Err(fault(format!(
-                    "operands of shapes {} and {} do not broadcast",
-                    show_shape(&short),
-                    show_shape(shape)
-                )));
-            }
-            *a = if *a == 1 { b } else { *a };
-        }
-        out = long;
+        let rank = out.len().max(shape.len());
+        let at = |shape: &[usize], axis: usize| (axis + shape.len()).checked_sub(rank).map_or(1, |a| extent(shape, a));
+        let joined = (0..rank).map(|axis| match (at(&out, axis), at(shape, axis)) {
+            (a, b) if a == b || b == 1 => Some(a),
+            (1, b) => Some(b),
+            _ => None,
+        });
+        let joined = joined.collect::<Option<Vec<_>>>();
+        out = joined.ok_or_else(|| {
+            let (a, b) = (show_shape(&out), show_shape(shape));
+            fault(format!("operands of shapes {a} and {b} do not broadcast against each other"))
+        })?;
     }
     Ok(out)
 }
@@ -253,6 +270,9 @@ impl Lowering<'_> {
         if len == 0 {
             return Err(fault(format!("its result of shape {} has no elements", show_shape(&shape))));
         }
+        if self.builder.graph.nodes.len() >= MAX_NODES {
+            return Err(fault(format!("the network has more than {MAX_NODES} operations")));
+        }
         let moves = matches!(&op, Op::Reshape | Op::Slice { .. } | Op::Transpose { .. } | Op::Map(Expr::Input(0)));
         if !moves && inputs.iter().any(|v| v.ty() == Type::Index) {
             return Err(fault("it computes with the index that an ArgMax gives")
@@ -281,7 +301,7 @@ impl Lowering<'_> {
         };
         let name = format!("{}/{part}", self.name);
         let id = self.builder.tensor(&name, &shape, ty);
-        let name = unique(&mut self.builder.node_names, &name);
+        let name = self.builder.node_names.take(&name);
         let origin = self.node.op_type.clone();
         self.builder.graph.nodes.push(crate::graph::Node { name, origin, op, inputs: ids, output: id });
         Ok(Value::Computed(Computed { id, shape, ty, labels: None }))

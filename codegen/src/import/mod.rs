@@ -80,6 +80,9 @@ fn decode(bytes: &[u8]) -> Result<ModelProto> {
     if bytes.get(4..8) == Some(b"TFL3") {
         return not_onnx("this is a TensorFlow Lite model", "export the float model to ONNX with `tf2onnx`");
     }
+    if bytes.get(4..8) == Some(b"ORTM") {
+        return not_onnx("this is a model in onnxruntime's own format", "give the .onnx file that it was made from");
+    }
     if starts("PK\x03\x04") {
         return not_onnx("this is a zip archive, such as PyTorch's .pt files and Keras's .keras files", export);
     }
@@ -271,6 +274,9 @@ impl<'m> Import<'m> {
     fn output(&mut self, name: &str, scope: &Scope) -> std::result::Result<(), Problem> {
         let value = match scope.get(name) {
             None => return Err(fault("no node computes it")),
+            Some(Value::Poison) if self.problems.is_empty() => {
+                return Err(fault("it depends on a result that nothing computes").help("the file is damaged"));
+            }
             Some(Value::Poison) => return Ok(()),
             Some(Value::Constant(c)) => {
                 return Err(fault(format!(
@@ -381,10 +387,15 @@ impl<'m> Import<'m> {
                 let Some(mut value) = results.get(k).cloned() else { continue };
                 match &mut value {
                     Value::Constant(c) if c.name.is_empty() => c.name = output.as_str().into(),
-                    Value::Computed(c) if c.id >= first_tensor => self.builder.rename_tensor(c.id, output),
+                    Value::Computed(c) if c.id >= first_tensor && frame.prefix.is_empty() => {
+                        self.builder.rename_tensor(c.id, output);
+                    }
                     _ => {}
                 }
-                scope.values.insert(output.clone(), value);
+                if scope.values.insert(output.clone(), value).is_some() {
+                    let problem = fault(format!("its result '{output}' is defined twice")).help("the file is damaged");
+                    self.poison(problem, || format!("node '{name}' ({})", node.op_type));
+                }
             }
             let last_node = self.builder.graph.nodes.len();
             if frame.prefix.is_empty() && last_node > first_node && node.output.len() == 1 {

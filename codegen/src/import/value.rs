@@ -76,7 +76,7 @@ impl Value {
 
     /// The number, if it is a constant of one element.
     pub(super) fn scalar(&self) -> Option<f64> {
-        match self.constant()?.numbers().as_slice() {
+        match self.constant().filter(|c| c.len() == 1)?.numbers().as_slice() {
             [x] => Some(*x),
             _ => None,
         }
@@ -211,8 +211,14 @@ pub(super) fn fault(reason: impl Into<String>) -> Problem {
     Problem::new("", reason)
 }
 
+/// Axes that a tensor may have.
+const MAX_RANK: usize = 16;
+
 /// The product of extents, if it is a sensible size.
 pub(super) fn count(shape: &[usize]) -> Result<usize, Problem> {
+    if shape.len() > MAX_RANK {
+        return Err(fault(format!("{} axes are more than the {MAX_RANK} that are supported", shape.len())));
+    }
     shape
         .iter()
         .try_fold(1usize, |n, &extent| n.checked_mul(extent))

@@ -29,7 +29,7 @@ use std::sync::Arc;
 pub struct Options {
     /// How ranges are chosen.
     pub observer: Observer,
-    /// Nodes, inputs or tensors whose values are int16; `*` for all.
+    /// Nodes, inputs or tensors whose values are int16; `all` for all.
     pub int16: Vec<String>,
 }
 
@@ -51,11 +51,15 @@ pub fn quantize(graph: &Graph, calibration: &Calibration, options: &Options) -> 
         value_of: HashMap::new(),
     };
     let inputs = q.add_inputs();
+    // What failed, and what only fails because of that.
+    let mut failed = vec![false; graph.tensors.len()];
     for (k, node) in graph.nodes.iter().enumerate() {
-        if q.decisions.absorbed[k] {
-            continue;
-        }
-        if let Err(problem) = q.lower(k, node) {
+        if node.inputs.iter().any(|&i| failed[i]) {
+            failed[node.output] = true;
+        } else if !q.decisions.absorbed[k]
+            && let Err(problem) = q.lower(k, node)
+        {
+            failed[node.output] = true;
             problems.push(problem);
         }
     }
@@ -145,16 +149,16 @@ impl Decisions {
         }
         let mut types = vec![Type::I8; graph.tensors.len()];
         for name in &options.int16 {
-            let mut found = name == "*";
+            let mut found = name == "all";
             let mut mark = |tensor: TensorId| types[shares[tensor]] = Type::I16;
             for (k, node) in graph.nodes.iter().enumerate() {
-                if name == "*" || node.name == *name || graph.tensors[node.output].name == *name {
+                if name == "all" || node.name == *name || graph.tensors[node.output].name == *name {
                     found = true;
                     mark(clamps[k].map_or(node.output, |(_, c): (_, usize)| graph.nodes[c].output));
                 }
             }
             for (&input, scaler) in graph.inputs.iter().zip(&scaler) {
-                if name == "*" || graph.tensors[input].name == *name {
+                if name == "all" || graph.tensors[input].name == *name {
                     found = true;
                     mark(scaler.map_or(input, |k| graph.nodes[k].output));
                 }
@@ -163,7 +167,7 @@ impl Decisions {
                 let names: Vec<_> = graph.nodes.iter().map(|n| n.name.as_str()).collect();
                 problems.push(
                     Problem::new(format!("int16 '{name}'"), "names no node, tensor or input of the model")
-                        .help(format!("one of {names:?}, an input's name, or '*'")),
+                        .help(format!("one of {names:?}, an input's name, or 'all'")),
                 );
             }
         }

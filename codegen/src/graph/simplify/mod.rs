@@ -8,6 +8,7 @@ mod broadcast;
 mod clean;
 mod fold_affine;
 mod fuse_maps;
+mod split_maps;
 
 pub use affine::{Affine, affine_of};
 
@@ -19,6 +20,7 @@ pub fn simplify(graph: &mut Graph) {
         let mut changed = clean::fold_constants(graph);
         changed |= clean::forward_copies(graph);
         changed |= fuse_maps::fuse(graph);
+        changed |= split_maps::split(graph);
         changed |= fold_affine::fold(graph);
         clean::remove_unused(graph);
         if !changed {

@@ -76,6 +76,7 @@ pub(super) fn unsqueeze(l: &mut Lowering) -> Result<Vec<Value>> {
     let v = l.input(0)?;
     let axes = l.ints_or_input("axes", 1)?.ok_or_else(|| fault("it has no axes"))?;
     let rank = v.rank() + axes.len();
+    count(&vec![1; rank])?;
     let new = l.axes(&axes, rank)?;
     if new.len() != axes.len() {
         return Err(fault(format!("its axes {axes:?} are not different")));

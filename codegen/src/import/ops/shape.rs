@@ -1,6 +1,6 @@
 //! Operators about shapes: `Shape`, `Size`, `Expand`, `Tile`.
 
-use super::super::lower::{Lowering, Result, broadcast};
+use super::super::lower::{Lowering, Result, broadcast, extent, with_extent};
 use super::super::value::{Constant, Value, count, fault, to_shape};
 use crate::graph::show_shape;
 
@@ -31,14 +31,15 @@ pub(super) fn tile(l: &mut Lowering) -> Result<Vec<Value>> {
     if repeats.len() != v.rank() {
         return Err(fault(format!("repeats {repeats:?} do not fit the shape {}", show_shape(v.shape()))));
     }
-    // What does not fit the budget is refused before the list of operands is made.
-    l.builder.charge(count(&repeats)?.saturating_mul(count(v.shape())?))?;
-    for (axis, &n) in repeats.iter().enumerate() {
-        v = match n {
-            1 => v,
-            0 => return Err(fault("its result has no elements")),
-            n => l.concat(&vec![v; n], axis)?,
-        };
+    // Along each axis, through a new axis in front of it.
+    for (axis, &n) in repeats.iter().enumerate().filter(|(_, n)| **n != 1) {
+        let (lead, rest) = v.shape().split_at_checked(axis).unwrap_or_default();
+        let shape = |n: usize| [lead, &[n], rest].concat();
+        let (one, many) = (shape(1), shape(n));
+        let merged = with_extent(v.shape(), axis, extent(v.shape(), axis).saturating_mul(n));
+        let apart = l.reshape(&v, one)?;
+        let repeated = l.expand(&apart, many)?;
+        v = l.reshape(&repeated, merged)?;
     }
     Ok(vec![v])
 }

@@ -20,8 +20,7 @@ pub(super) fn lower(l: &mut Lowering) -> Result<Vec<Value>> {
     let mut start = 0;
     let mut results = Vec::with_capacity(lens.len());
     for (len, name) in lens.into_iter().zip(&l.node.output) {
-        let unused = name.is_empty() || len == 0;
-        results.push(if unused { Value::Poison } else { l.slice_axis(&v, axis, start, 1, len)? });
+        results.push(if name.is_empty() { Value::Poison } else { l.slice_axis(&v, axis, start, 1, len)? });
         start += len;
     }
     Ok(results)
