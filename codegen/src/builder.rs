@@ -83,6 +83,14 @@ impl Builder {
         self
     }
 
+    /// How much further than the calibration data ranges reach, as a share (0.05 if not given); see
+    /// [`quantize::Options::headroom`](crate::quantize::Options::headroom).
+    #[must_use]
+    pub fn headroom(mut self, share: f64) -> Self {
+        self.options.headroom = share;
+        self
+    }
+
     /// Gives a layer (by the name of its node, or an input's) int16 activations; `all` stands for all.
     #[must_use]
     pub fn int16(mut self, layer: impl Into<String>) -> Self {
@@ -122,6 +130,10 @@ impl Builder {
     /// # Errors
     /// Everything that is wrong with the model, the calibration data or the options.
     pub fn compile(&self) -> Result<Compiled> {
+        if !(0.0..=16.0).contains(&self.options.headroom) {
+            let reason = format!("{} is no share from 0 to 16", self.options.headroom);
+            return Err(Problem::new("headroom", reason).into());
+        }
         let graph = self.graph()?;
         let Some(file) = &self.calibration else {
             return Err(Problem::new("calibration", "no representative inputs were given")

@@ -113,27 +113,33 @@ fn change(model: &mut ModelProto, what: u8, which: usize, value: i64) {
     let names: Vec<String> = graph.node.iter().flat_map(|n| n.output.iter().chain(&n.input)).cloned().collect();
     let other = names.get(value.unsigned_abs() as usize % names.len().max(1)).cloned().unwrap_or_default();
     let node = pick(&mut graph.node, which);
-    match (what, node) {
-        (1, _) => {
-            drop(pick(&mut graph.initializer, which).and_then(|t| pick(&mut t.dims, which / 7)).map(|d| *d = value))
+    let initializer = pick(&mut graph.initializer, which);
+    match (what, node, initializer) {
+        (1, _, Some(t)) => {
+            if let Some(d) = pick(&mut t.dims, which / 7) {
+                *d = value;
+            }
         }
-        (2, _) => drop(pick(&mut graph.initializer, which).map(|t| {
-            t.raw_data = value.to_le_bytes().repeat(t.raw_data.len() / 8);
-        })),
-        (3, _) => drop(pick(&mut graph.initializer, which).map(|t| t.data_type = value as i32)),
-        (4, Some(node)) => drop(pick(&mut node.attribute, which / 7).map(|a| {
-            a.i = value;
-            a.ints.iter_mut().for_each(|i| *i = value);
-        })),
-        (5, Some(node)) => drop(pick(&mut node.input, which / 7).map(|i| *i = other)),
-        (6, Some(node)) => node.input.truncate(which / 7 % 3),
-        (7, Some(node)) => node.op_type = OPERATORS[value.unsigned_abs() as usize % OPERATORS.len()].into(),
-        (8, Some(node)) => node.attribute.clear(),
-        (9, Some(node)) => node.output.push("extra".into()),
+        (2, _, Some(t)) => t.raw_data = value.to_le_bytes().repeat(t.raw_data.len() / 8),
+        (3, _, Some(t)) => t.data_type = value as i32,
+        (4, Some(node), _) => {
+            if let Some(a) = pick(&mut node.attribute, which / 7) {
+                a.i = value;
+                a.ints.iter_mut().for_each(|i| *i = value);
+            }
+        }
+        (5, Some(node), _) => {
+            if let Some(input) = pick(&mut node.input, which / 7) {
+                *input = other;
+            }
+        }
+        (6, Some(node), _) => node.input.truncate(which / 7 % 3),
+        (7, Some(node), _) => node.op_type = OPERATORS[value.unsigned_abs() as usize % OPERATORS.len()].into(),
+        (8, Some(node), _) => node.attribute.clear(),
+        (9, Some(node), _) => node.output.push("extra".into()),
         _ => {
-            let shape =
-                pick(&mut graph.input, which).and_then(|i| i.r#type.as_mut()?.tensor_type.as_mut()?.shape.as_mut());
-            if let Some(dim) = shape.and_then(|s| pick(&mut s.dim, which / 7)) {
+            let types = pick(&mut graph.input, which).and_then(|i| i.r#type.as_mut()?.tensor_type.as_mut());
+            if let Some(dim) = types.and_then(|t| pick(&mut t.shape.as_mut()?.dim, which / 7)) {
                 dim.dim_value = Some(value);
             }
         }
@@ -141,7 +147,7 @@ fn change(model: &mut ModelProto, what: u8, which: usize, value: i64) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn flipped_and_cut_bytes(
@@ -165,7 +171,7 @@ proptest! {
         file: prop::sample::Index,
         changes in prop::collection::vec(
             (0u8..11, any::<u16>(), prop_oneof![-3i64..20, any::<i64>(), Just(i64::MAX), Just(1 << 31)]),
-            1..12,
+            1..5,
         ),
     ) {
         let mut model = ModelProto::decode(file.get(&FILES).as_slice()).expect("a model");

@@ -161,6 +161,10 @@ fn parametric_activations() {
     suite.finish();
 }
 
+/// tract has no `Binarizer`, `FeatureVectorizer`, `Scaler` and `ZipMap`, and knows neither `com.microsoft.Gelu` without
+/// its domain nor a `LinearRegressor` of several targets row by row. Beside these, a few forms of other operators are
+/// compared with formulas where they are tested: products of two vectors, `alpha` of `Celu` and `Swish`, `Mod` of
+/// negative integers, `Pad` with axes, `noop_with_empty_axes`, `Normalizer` with MAX.
 #[test]
 fn formulas_where_tract_has_none() {
     let mut suite = Suite::default();

@@ -1,4 +1,7 @@
 //! End-to-end tests.
 
+pub mod models;
 pub mod npy;
 pub mod onnx;
+pub mod program;
+pub mod project;

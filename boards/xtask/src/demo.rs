@@ -5,6 +5,7 @@ use crate::board;
 use crate::emulate::{self, Options};
 use crate::error::Result;
 use crate::firmware::Opt;
+use crate::out::{out, outln};
 use crate::{setup, workspace};
 use std::fmt::Write;
 use std::time::Duration;
@@ -23,7 +24,7 @@ struct Digit {
 
 /// Sets up, runs the digits model on every board that can be emulated, and shows what came out.
 pub fn run() -> Result<()> {
-    println!("Setting up");
+    outln!("Setting up");
     setup::run()?;
     let folder = workspace::root().join("tests/models/digits");
     let file = |name: &str| folder.join(name);
@@ -33,22 +34,22 @@ pub fn run() -> Result<()> {
         inputs: file("test_x.npy"),
         labels: Some(file("test_y.npy")),
     };
-    println!("Compiling tests/models/digits/model.onnx");
+    outln!("Compiling tests/models/digits/model.onnx");
     let simulated = artifact::simulate(&files, |b| b.name("digits"), None)?;
     let artifact = &simulated.artifact;
     let result = (|| {
         let mut reports = Vec::new();
         for board in board::all()?.iter().filter(|board| board.emulator.is_some()) {
-            println!("Running {} test images on {} ({})", artifact.rows, board.name, board.core);
+            outln!("Running {} test images on {} ({})", artifact.rows, board.name, board.core);
             let options = Options { opt: Opt::Speed, limit: Duration::from_secs(120) };
             reports.push(emulate::run(board, artifact, options)?);
         }
-        print!("\n{}", draw(&digits(&simulated)));
-        println!("\n{}", emulate::table(&reports));
+        out!("\n{}", draw(&digits(&simulated)));
+        outln!("\n{}", emulate::table(&reports));
         if let Some(evaluation) = &artifact.evaluation {
             let percent = |share: Option<f64>| share.map_or("-".into(), |s| format!("{:.2} %", 100.0 * s));
-            println!("The float model's accuracy on these images is {};", percent(evaluation.float_accuracy));
-            println!("it and the boards agree on {} of them.", percent(evaluation.agreement));
+            outln!("The float model's accuracy on these images is {};", percent(evaluation.float_accuracy));
+            outln!("it and the boards agree on {} of them.", percent(evaluation.agreement));
         }
         reports.iter().try_for_each(emulate::Report::verdict)
     })();

@@ -11,6 +11,8 @@ mod error;
 mod firmware;
 mod fixture;
 mod metrics;
+mod observers;
+mod out;
 #[path = "../../harness/src/protocol.rs"]
 #[allow(dead_code, reason = "the firmware writes what is only read here")]
 mod protocol;
@@ -25,6 +27,7 @@ use clap::{Args, Parser, Subcommand};
 use emulate::Options;
 use error::{Context, Error, Result};
 use firmware::Opt;
+use out::{out, outln};
 use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -54,6 +57,8 @@ enum Subcommands {
         #[arg(long)]
         json: bool,
     },
+    /// Compare the ways of choosing ranges on held-out calibration rows.
+    Observers,
     /// Say what a firmware file takes, and which symbols in it should not be there.
     CheckElf {
         /// The file.
@@ -77,9 +82,12 @@ struct Emulate {
     /// The right answers.
     #[arg(long)]
     labels: Option<PathBuf>,
-    /// How ranges are chosen: mse, min-max, percentile or percentile=99.9.
-    #[arg(long, default_value = "mse")]
+    /// How ranges are chosen: min-max, mse, percentile or percentile=99.9.
+    #[arg(long, default_value = "min-max")]
     observer: Observer,
+    /// How much further than the calibration data ranges reach, as a share.
+    #[arg(long, default_value_t = 0.05, value_name = "SHARE")]
+    headroom: f64,
     /// A layer or input that gets int16 activations (repeatable; `all` for all).
     #[arg(long, value_name = "NAME")]
     int16: Vec<String>,
@@ -108,6 +116,7 @@ fn main() -> ExitCode {
         Subcommands::Emulate(arguments) => emulate(&arguments),
         Subcommands::Boards { json } => boards(json),
         Subcommands::CheckElf { elf } => check_elf(&elf),
+        Subcommands::Observers => observers::run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -132,7 +141,7 @@ fn emulate(arguments: &Emulate) -> Result<()> {
                 labels: arguments.labels.clone(),
             };
             let configure = |mut builder: Builder| {
-                builder = builder.observer(arguments.observer);
+                builder = builder.observer(arguments.observer).headroom(arguments.headroom);
                 arguments.int16.iter().fold(builder, |b, layer| b.int16(layer))
             };
             let artifact = artifact::simulate(&files, configure, arguments.limit)?.artifact;
@@ -142,10 +151,10 @@ fn emulate(arguments: &Emulate) -> Result<()> {
         }
     };
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&report).context(|| "cannot write JSON".into())?);
+        outln!("{}", serde_json::to_string_pretty(&report).context(|| "cannot write JSON".into())?);
     } else {
-        print!("{}", emulate::table(std::slice::from_ref(&report)));
-        println!("{}", report.rustc);
+        out!("{}", emulate::table(std::slice::from_ref(&report)));
+        outln!("{}", report.rustc);
     }
     report.verdict()
 }
@@ -167,12 +176,12 @@ fn boards(json: bool) -> Result<()> {
                 })
             })
             .collect();
-        println!("{}", serde_json::to_string_pretty(&objects).context(|| "cannot write JSON".into())?);
+        outln!("{}", serde_json::to_string_pretty(&objects).context(|| "cannot write JSON".into())?);
         return Ok(());
     }
     let line = |cells: [&str; 7]| {
         let [name, description, core, target, flash, ram, state] = cells;
-        println!("{name:<14}{description:<28}{core:<13}{target:<27}{flash:>9}{ram:>9}  {state}");
+        outln!("{name:<14}{description:<28}{core:<13}{target:<27}{flash:>9}{ram:>9}  {state}");
     };
     line(["board", "", "core", "target", "flash", "RAM", "emulation"]);
     for board in &boards {
@@ -191,9 +200,9 @@ fn boards(json: bool) -> Result<()> {
 
 fn check_elf(path: &std::path::Path) -> Result<()> {
     let image = elf::inspect(path)?;
-    println!("flash {} B, RAM {} B without the stack", image.flash_bytes, image.ram_bytes);
+    outln!("flash {} B, RAM {} B without the stack", image.flash_bytes, image.ram_bytes);
     for forbidden in &image.forbidden {
-        println!("{}: {}", forbidden.reason, forbidden.symbol);
+        outln!("{}: {}", forbidden.reason, forbidden.symbol);
     }
     match image.forbidden.len() {
         0 => Ok(()),

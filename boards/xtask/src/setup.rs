@@ -2,6 +2,7 @@
 
 use crate::board::{self, Board};
 use crate::error::{Error, Result};
+use crate::out::outln;
 use crate::workspace;
 use std::collections::BTreeSet;
 use std::env;
@@ -81,23 +82,23 @@ pub fn run() -> Result<()> {
     for need in all_needs()? {
         let title = need.title();
         if need.is_present() {
-            println!("present    {title}");
+            outln!("present    {title}");
             continue;
         }
         let by_hand = match need.commands() {
             Err(by_hand) => by_hand,
             Ok(commands) => {
                 let text = commands.iter().map(|command| command.join(" ")).collect::<Vec<_>>().join(" && ");
-                println!("installing {title}: {text}");
+                outln!("installing {title}: {text}");
                 if commands.iter().all(|command| succeeds(command)) && need.is_present() {
-                    println!("installed  {title}");
+                    outln!("installed  {title}");
                     continue;
                 }
                 text
             }
         };
         missing += 1;
-        println!("cannot     {title}. Type this yourself:\n           {by_hand}");
+        outln!("cannot     {title}. Type this yourself:\n           {by_hand}");
     }
     match missing {
         0 => Ok(()),

@@ -2,6 +2,7 @@
 
 use crate::board;
 use crate::error::{Context, Error, Result};
+use crate::out::outln;
 use crate::workspace;
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
@@ -29,7 +30,7 @@ pub fn run() -> Result<()> {
     let mut total = Tally::default();
     let mut summary = Vec::new();
     for step in steps()? {
-        println!("\n== {}: cargo {} ({})", step.name, step.arguments, step.folder.display());
+        outln!("\n== {}: cargo {} ({})", step.name, step.arguments, step.folder.display());
         let start = Instant::now();
         let tally = execute(&step)?;
         let seconds = start.elapsed().as_secs_f64();
@@ -41,8 +42,8 @@ pub fn run() -> Result<()> {
         total.passed += tally.passed;
         total.failed += tally.failed;
     }
-    println!("\n{}", summary.join("\n"));
-    println!("{} passed, {} failed", total.passed, total.failed);
+    outln!("\n{}", summary.join("\n"));
+    outln!("{} passed, {} failed", total.passed, total.failed);
     match total.failed {
         0 => Ok(()),
         _ => Err(Error::new("not everything passed")),

@@ -7,12 +7,12 @@ use std::str::FromStr;
 #[derive(Clone, Copy, Debug, PartialEq, Default)]
 pub enum Observer {
     /// From the smallest to the largest value.
+    #[default]
     MinMax,
     /// Leaves out this share of the values at each end, in percent of all values kept (99.99 leaves 0.01 % in all).
     Percentile(f64),
     /// The range with the least mean squared error of the quantized values; where the tensor only goes through an
     /// activation function, of that function's results.
-    #[default]
     Mse,
 }
 

@@ -1,6 +1,7 @@
 //! `tinymlp build`.
 
 use super::Quantization;
+use super::out::outln;
 use super::table::{table, thousands};
 use std::path::PathBuf;
 use tinymlp_codegen::Result;
@@ -20,7 +21,7 @@ pub(super) fn run(options: &Options) -> Result<()> {
     let compiled = options.quantization.builder().compile()?;
     let module = compiled.write(&options.out)?;
     print(&compiled.report);
-    println!("wrote {} and {}", module.display(), options.out.join("report.json").display());
+    outln!("wrote {} and {}", module.display(), options.out.join("report.json").display());
     Ok(())
 }
 
@@ -28,7 +29,7 @@ fn print(report: &Report) {
     for note in &report.notes {
         eprintln!("note: {note}");
     }
-    println!("{}: {}", report.model, report.quantization);
+    outln!("{}: {}", report.model, report.quantization);
     let rows = report.layers.iter().map(|l| {
         vec![
             l.name.clone(),
@@ -51,8 +52,8 @@ fn print(report: &Report) {
         "saturated [%]",
         "accumulator [bits of 31]",
     ];
-    println!("{}", table(&header, &[3, 4, 5, 6, 7], rows));
-    println!(
+    outln!("{}", table(&header, &[3, 4, 5, 6, 7], rows));
+    outln!(
         "{} MACs, {} bytes of constants, {} bytes of scratch",
         thousands(report.macs),
         thousands(report.flash_bytes as u64),

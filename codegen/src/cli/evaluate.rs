@@ -1,6 +1,7 @@
 //! `tinymlp evaluate`.
 
 use super::Quantization;
+use super::out::outln;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::path::PathBuf;
 use tinymlp_codegen::data::{self, Rows};
@@ -52,7 +53,7 @@ pub(super) fn run(options: &Options) -> Result<()> {
             .map_err(|e| Problem::new(file.display().to_string(), format!("cannot be written: {e}")))?;
     }
     if options.json {
-        println!("{}", serde_json::to_string_pretty(&found.figures).unwrap_or_default());
+        outln!("{}", serde_json::to_string_pretty(&found.figures).unwrap_or_default());
     } else {
         print(&found.figures);
     }
@@ -61,14 +62,14 @@ pub(super) fn run(options: &Options) -> Result<()> {
 
 fn print(f: &Evaluation) {
     let percent = |share: f64| format!("{:.2} %", 100.0 * share);
-    println!("rows                {}", f.rows);
+    outln!("rows                {}", f.rows);
     if let (Some(float), Some(quantized)) = (f.float_accuracy, f.quantized_accuracy) {
-        println!("float accuracy      {}", percent(float));
-        println!("quantized accuracy  {}", percent(quantized));
+        outln!("float accuracy      {}", percent(float));
+        outln!("quantized accuracy  {}", percent(quantized));
     }
     if let Some(agreement) = f.agreement {
-        println!("agreement           {}", percent(agreement));
+        outln!("agreement           {}", percent(agreement));
     }
-    println!("max. abs. error     {:.6}", f.max_abs_error);
-    println!("SQNR                {}", f.sqnr_db.map_or("-".into(), |db| format!("{db:.2} dB")));
+    outln!("max. abs. error     {:.6}", f.max_abs_error);
+    outln!("SQNR                {}", f.sqnr_db.map_or("-".into(), |db| format!("{db:.2} dB")));
 }

@@ -1,5 +1,6 @@
 //! `tinymlp inspect`.
 
+use super::out::outln;
 use super::table::{table, thousands};
 use std::path::PathBuf;
 use tinymlp_codegen::graph::{Graph, Node, Op};
@@ -14,20 +15,15 @@ pub(super) struct Options {
 
 pub(super) fn run(options: &Options) -> Result<()> {
     let graph = Builder::new(&options.model).graph()?;
-    println!("{}", graph.name);
+    outln!("{}", graph.name);
     for &id in &graph.inputs {
         let t = &graph.tensors[id];
-        println!(
-            "  input   {} {:?}{}",
-            t.name,
-            t.shape,
-            if t.batched { "  (the first axis is the batch)" } else { "" }
-        );
+        outln!("  input   {} {:?}{}", t.name, t.shape, if t.batched { "  (the first axis is the batch)" } else { "" });
     }
     for output in &graph.outputs {
         let t = &graph.tensors[output.tensor];
         let labels = output.labels.as_ref().map_or(String::new(), |l| format!("  index of {l:?}"));
-        println!("  output  {} {:?}{labels}", output.name, t.shape);
+        outln!("  output  {} {:?}{labels}", output.name, t.shape);
     }
     let rows = graph.nodes.iter().map(|node| {
         vec![
@@ -38,9 +34,9 @@ pub(super) fn run(options: &Options) -> Result<()> {
             thousands(parameters(&graph, node)),
         ]
     });
-    println!("{}", table(&["layer", "operator", "shape", "MACs", "parameters"], &[3, 4], rows));
+    outln!("{}", table(&["layer", "operator", "shape", "MACs", "parameters"], &[3, 4], rows));
     let total = |f: fn(&Graph, &Node) -> u64| thousands(graph.nodes.iter().map(|n| f(&graph, n)).sum());
-    println!("{} MACs, {} parameters", total(macs), total(parameters));
+    outln!("{} MACs, {} parameters", total(macs), total(parameters));
     Ok(())
 }
 

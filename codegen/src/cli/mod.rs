@@ -3,6 +3,7 @@
 mod build;
 mod evaluate;
 mod inspect;
+mod out;
 mod table;
 
 use clap::{Args, Parser, Subcommand};
@@ -38,9 +39,12 @@ struct Quantization {
     /// Name of the module; the model file's if not given.
     #[arg(long)]
     name: Option<String>,
-    /// How ranges are chosen: mse, min-max, percentile or percentile=99.9.
-    #[arg(long, default_value = "mse", value_name = "OBSERVER")]
+    /// How ranges are chosen: min-max, mse, percentile or percentile=99.9.
+    #[arg(long, default_value = "min-max", value_name = "OBSERVER")]
     observer: Observer,
+    /// How much further than the calibration data ranges reach, as a share.
+    #[arg(long, default_value_t = 0.05, value_name = "SHARE")]
+    headroom: f64,
     /// A layer or input that gets int16 activations (repeatable; `all` for all).
     #[arg(long, value_name = "NAME")]
     int16: Vec<String>,
@@ -54,7 +58,11 @@ struct Quantization {
 
 impl Quantization {
     fn builder(&self) -> Builder {
-        let mut builder = Builder::new(&self.model).calibration(&self.calibration).observer(self.observer).io(self.io);
+        let mut builder = Builder::new(&self.model)
+            .calibration(&self.calibration)
+            .observer(self.observer)
+            .headroom(self.headroom)
+            .io(self.io);
         if let Some(name) = &self.name {
             builder = builder.name(name);
         }

@@ -57,7 +57,7 @@ impl Rows {
         let place = file.display().to_string();
         let mut inputs = Vec::new();
         let mut rows = None;
-        for (k, &id) in graph.inputs.iter().enumerate() {
+        for &id in &graph.inputs {
             let tensor = &graph.tensors[id];
             let by_name = data.arrays.iter().find(|a| a.name == tensor.name);
             let only = if graph.inputs.len() == 1 && data.arrays.len() == 1 { data.arrays.first() } else { None };
@@ -83,7 +83,6 @@ impl Rows {
                         ));
                     }
                     inputs.push((tensor.len(), array.values.clone()));
-                    let _ = k;
                 }
             }
         }
@@ -103,6 +102,16 @@ impl Rows {
     /// The inputs of one row, in the graph's order.
     pub fn row(&self, row: usize) -> Vec<&[f32]> {
         self.inputs.iter().map(|(n, values)| &values[row * n..(row + 1) * n]).collect()
+    }
+
+    /// The rows for which `keep` holds.
+    #[must_use]
+    pub fn filtered(&self, keep: impl Fn(usize) -> bool) -> Rows {
+        let kept: Vec<usize> = (0..self.rows).filter(|&row| keep(row)).collect();
+        let pick = |(n, values): &(usize, Vec<f32>)| {
+            (*n, kept.iter().flat_map(|row| &values[row * n..(row + 1) * n]).copied().collect())
+        };
+        Rows { inputs: self.inputs.iter().map(pick).collect(), rows: kept.len() }
     }
 
     /// The first `limit` rows only.

@@ -184,8 +184,8 @@ fn quantize(plan: &Plan, io: Io, element: &str, text: &mut String, problems: &mu
     let result = if results.len() == 1 {
         format!("{}_q", results[0])
     } else {
-        let fields: Vec<_> = results.iter().map(|f| format!("{f}: {f}_q")).collect();
-        format!("Input {{ {} }}", fields.join(", "))
+        let fields = results.iter().map(|f| (f.clone(), Literal::Atom(format!("{f}_q")))).collect();
+        Literal::Struct("Input".into(), fields).layout(4, 4, 0)
     };
     let head = signature("quantize", &parameters, "Input");
     let _ = write!(

@@ -56,7 +56,7 @@ impl Literal {
     }
 
     /// The text from column `column` of a line indented by `indent`, with `after` columns to follow.
-    fn layout(&self, indent: usize, column: usize, after: usize) -> String {
+    pub(super) fn layout(&self, indent: usize, column: usize, after: usize) -> String {
         // Cheap refusal before a long line is built: every element takes three columns.
         let many = |n: usize| n * 3 > 2 * WIDTH;
         let long = match self {
@@ -78,6 +78,10 @@ impl Literal {
             Literal::Include(file) => {
                 text.push_str(&format!("tinymlp::bytes(include_bytes!(\n{pad}\"{file}\"\n"));
                 "))"
+            }
+            // A lone struct begins on the line of its bracket.
+            Literal::Array(items) if matches!(items[..], [Literal::Struct(..)]) => {
+                return format!("[{}]", items[0].layout(indent, column + 1, after + 1));
             }
             Literal::Array(items) => {
                 text.push_str("[\n");
@@ -117,8 +121,9 @@ impl Literal {
 fn fill(items: &[String], indent: usize, text: &mut String) {
     let mut column = 0;
     for (k, item) in items.iter().enumerate() {
-        // One column less than elsewhere: rustfmt reserves it for the separator.
-        if column > 0 && column + 1 + item.len() + 1 > WIDTH - 1 {
+        // One column less than elsewhere, but for the last: rustfmt reserves it for the separator.
+        let width = if k + 1 == items.len() { WIDTH } else { WIDTH - 1 };
+        if column > 0 && column + 1 + item.len() + 1 > width {
             text.push('\n');
             column = 0;
         }
@@ -142,8 +147,11 @@ fn fill(items: &[String], indent: usize, text: &mut String) {
 pub(super) fn item(head: &str, value: &Literal) -> String {
     let text = value.layout(0, head.len() + 3, 1);
     let first = text.lines().next().unwrap_or_default().len();
-    if head.len() + 3 + first + 1 > WIDTH {
-        let text = value.layout(4, 4, 1);
+    let on_next = value.layout(4, 4, 1);
+    // A call moves to the next line where that saves it from being broken.
+    let broken_call = matches!(value, Literal::Call(..)) && text.contains('\n') && !on_next.contains('\n');
+    if head.len() + 3 + first + 1 > WIDTH || broken_call {
+        let text = on_next;
         return format!("{head} =\n    {text};\n");
     }
     format!("{head} = {text};\n")

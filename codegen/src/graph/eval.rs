@@ -362,3 +362,46 @@ fn map_block(expr: &Expr, access: &[Access], operands: &[View], at: usize, out: 
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Kind;
+    use super::super::expr::Unary;
+    use super::*;
+
+    #[test]
+    fn operands_broadcast_also_against_a_larger_shape() {
+        let sum = Expr::Input(0) + Expr::Input(1);
+        let out = map(&sum, &[(&[1.0, 2.0], &[2, 1]), (&[10.0, 20.0, 30.0], &[3])], &[2, 2, 3]);
+        let half = [11.0, 21.0, 31.0, 12.0, 22.0, 32.0];
+        assert_eq!(out, [half, half].concat());
+    }
+
+    #[test]
+    fn rows_do_not_depend_on_each_other() {
+        let mut graph = Graph::default();
+        let x = graph.tensor("x", vec![1, 3], Kind::Real);
+        let h = graph.tensor("h", vec![1, 70], Kind::Real);
+        let y = graph.tensor("y", vec![1, 70], Kind::Real);
+        graph.inputs = vec![x];
+        let weight: Vec<f32> = (0..210).map(|k| (k as f32 * 0.37).sin()).collect();
+        let node = |name: &str, op, input, output| Node {
+            name: name.into(),
+            origin: name.into(),
+            op,
+            inputs: vec![input],
+            output,
+        };
+        graph.nodes = vec![
+            node("h", Op::Gemm { weight: weight.into(), bias: vec![0.1; 70].into() }, x, h),
+            node("y", Op::Map(Expr::unary(Unary::Relu, Expr::Input(0))), h, y),
+        ];
+        let mut evaluator = Evaluator::new(&graph);
+        for row in [[1.0, 2.0, 3.0], [-1.0, 0.5, 0.0], [1.0, 2.0, 3.0]] {
+            evaluator.run(&[&row]);
+            let once = evaluate(&graph, &[&row]);
+            assert_eq!(evaluator.value(y), once[y]);
+            assert_eq!(evaluate_node(&graph, &graph.nodes[1], &[&once[h]]), once[y]);
+        }
+    }
+}

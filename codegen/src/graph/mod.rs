@@ -60,7 +60,8 @@ pub struct Output {
     pub name: String,
     /// The tensor.
     pub tensor: TensorId,
-    /// What an index stands for, where the model maps it (the label head of scikit-learn's classifiers).
+    /// What an index stands for, where the model maps it (the label head of scikit-learn's classifiers). Of real
+    /// numbers, what their last axis stands for (the probabilities behind a `ZipMap`).
     pub labels: Option<Labels>,
 }
 

@@ -18,19 +18,29 @@ mod softmax;
 use crate::calibrate::{Calibration, Observer, Range};
 use crate::error::{Problem, Problems, Result};
 use crate::graph::simplify::affine_of;
-use crate::graph::{Graph, Kind, Node, Op, TensorId, show_shape};
+use crate::graph::{Expr, Graph, Kind, Node, Op, TensorId, show_shape};
 use crate::plan::kernels::{Kernel, Limits};
 use crate::plan::{Features, Input, Output, Place, Plan, Quant, Step, Type, Value, ValueId};
 use std::collections::HashMap;
 use std::sync::Arc;
 
 /// What the user decides.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// How ranges are chosen.
     pub observer: Observer,
+    /// How much further than that ranges reach, as a share: a few hundred rows do not show the extremes, and a value
+    /// that saturates costs more than a coarser step. The default is what did best on held-out rows (`cargo xtask
+    /// observers`); 0 suits data whose limits are known.
+    pub headroom: f64,
     /// Nodes, inputs or tensors whose values are int16; `all` for all.
     pub int16: Vec<String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { observer: Observer::default(), headroom: 0.05, int16: Vec::new() }
+    }
 }
 
 /// Quantizes a simplified graph.
@@ -188,26 +198,6 @@ impl Decisions {
     }
 }
 
-/// How much further than the calibration data an output reaches: other inputs give larger logits. It costs 0.8 dB of
-/// resolution where nothing lies there, and saved 4 dB where something did (`cargo xtask observers`).
-const OUTPUT_MARGIN: f64 = 0.1;
-
-/// Where a tensor meets the caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Port {
-    Input,
-    Output,
-}
-
-fn port(graph: &Graph, decisions: &Decisions, id: TensorId) -> Option<Port> {
-    let mut same = (0..graph.tensors.len()).filter(|&t| decisions.shares[t] == id);
-    same.find_map(|t| match () {
-        () if graph.is_output(t) => Some(Port::Output),
-        () if graph.inputs.contains(&t) || decisions.is_scaled_input(graph, t) => Some(Port::Input),
-        () => None,
-    })
-}
-
 /// The numbers of every tensor.
 fn choose_quants(
     graph: &Graph,
@@ -216,7 +206,9 @@ fn choose_quants(
     decisions: &Decisions,
 ) -> Vec<Option<Quant>> {
     let mut quants: Vec<Option<Quant>> = vec![None; graph.tensors.len()];
-    for id in 0..graph.tensors.len() {
+    // In the order of computation: what a function can reach depends on the numbers of its operand.
+    let order: Vec<TensorId> = graph.inputs.iter().copied().chain(graph.nodes.iter().map(|n| n.output)).collect();
+    for id in order {
         let ty = decisions.types[id];
         if ty == Type::U16 {
             quants[id] = Some(Quant { ty, scale: 1.0, zero_point: 0 });
@@ -226,25 +218,23 @@ fn choose_quants(
         if decisions.shares[id] != id {
             continue;
         }
-        let producer = graph.producer(id).map(|k| &graph.nodes[k].op);
-        let quant = if matches!(producer, Some(Op::Softmax { .. })) {
-            softmax::quant(ty)
-        } else {
-            let (min, max) = ty.limits();
-            let next = only_function(graph, decisions, id);
-            let function = next.and_then(|k| if let Op::Map(expr) = &graph.nodes[k].op { Some(expr) } else { None });
-            let f = function.map(|expr| move |x: f64| expr.eval(&[x]));
-            let through = f.as_ref().map(|f| f as &dyn Fn(f64) -> f64);
-            let port = port(graph, decisions, id);
-            // What the caller gives and gets is not clipped: a saturated reading or logit is an error one can see.
-            let observer = if port.is_some() { Observer::MinMax } else { options.observer };
-            let range = observer.range(statistics, (max - min + 1) as u32, through);
-            let bounded = matches!(producer, Some(Op::Map(_)));
-            let margin = if port == Some(Port::Output) && !bounded { OUTPUT_MARGIN } else { 0.0 };
-            let range = Range { low: range.low * (1.0 + margin), high: range.high * (1.0 + margin) };
-            scale::quant(ty, range)
-        };
-        quants[id] = Some(quant);
+        let producer = graph.producer(id).map(|k| &graph.nodes[k]);
+        if matches!(producer.map(|n| &n.op), Some(Op::Softmax { .. })) {
+            quants[id] = Some(softmax::quant(ty));
+            continue;
+        }
+        let (min, max) = ty.limits();
+        let function = only_function(graph, decisions, id);
+        let f = function.map(|expr| move |x: f64| expr.eval(&[x]));
+        let through = f.as_ref().map(|f| f as &dyn Fn(f64) -> f64);
+        // What the caller gives and gets is not clipped: a saturated reading or logit is an error one can see.
+        let observer = if is_port(graph, decisions, id) { Observer::MinMax } else { options.observer };
+        let range = observer.range(statistics, (max - min + 1) as u32, through);
+        let wide = 1.0 + options.headroom;
+        let range = Range { low: range.low * wide, high: range.high * wide };
+        let reach = producer.map_or(EVERYTHING, |node| reach(graph, decisions, node, &quants));
+        let range = Range { low: range.low.max(reach.low.min(0.0)), high: range.high.min(reach.high.max(0.0)) };
+        quants[id] = Some(scale::quant(ty, range));
     }
     for id in 0..graph.tensors.len() {
         if quants[id].is_none() {
@@ -254,14 +244,41 @@ fn choose_quants(
     quants
 }
 
-/// The node, if a tensor's values go through one function of one number and nowhere else.
-fn only_function(graph: &Graph, decisions: &Decisions, tensor: TensorId) -> Option<usize> {
+const EVERYTHING: Range = Range { low: f64::NEG_INFINITY, high: f64::INFINITY };
+
+/// What a node can compute at all: between a clamp's bounds, and between the least and the largest result that a
+/// function has for the integers of its operand.
+fn reach(graph: &Graph, decisions: &Decisions, node: &Node, quants: &[Option<Quant>]) -> Range {
+    if let Some(bounds) = clamp::bounds_of(graph, node) {
+        return Range { low: bounds.low, high: bounds.high };
+    }
+    let (Op::Map(expr), &[operand]) = (&node.op, node.inputs.as_slice()) else { return EVERYTHING };
+    let Some(x) = quants[decisions.shares[operand]] else { return EVERYTHING };
+    let (min, max) = x.ty.limits();
+    let step = if x.ty == Type::I16 { 16 } else { 1 };
+    let values = (min..=max).step_by(step).map(|q| expr.eval(&[x.real(q)])).filter(|v| v.is_finite());
+    let reached = values.fold(Range { low: f64::INFINITY, high: f64::NEG_INFINITY }, |r, v| Range {
+        low: r.low.min(v),
+        high: r.high.max(v),
+    });
+    if reached.low <= reached.high { reached } else { EVERYTHING }
+}
+
+/// Whether a tensor, or one with the same numbers, is the caller's.
+fn is_port(graph: &Graph, decisions: &Decisions, id: TensorId) -> bool {
+    let mut same = (0..graph.tensors.len()).filter(|&t| decisions.shares[t] == id);
+    same.any(|t| graph.is_output(t) || graph.inputs.contains(&t) || decisions.is_scaled_input(graph, t))
+}
+
+/// The function, if a tensor's values go through one function of one number and nowhere else.
+fn only_function<'g>(graph: &'g Graph, decisions: &Decisions, tensor: TensorId) -> Option<&'g Expr> {
     let consumers = graph.consumers(tensor);
     let &[k] = consumers.as_slice() else { return None };
     let node = &graph.nodes[k];
-    let function = matches!(node.op, Op::Map(_)) && node.inputs.len() == 1 && !decisions.absorbed[k];
-    (function && !graph.is_output(tensor) && graph.tensors[node.output].shape == graph.tensors[tensor].shape)
-        .then_some(k)
+    let Op::Map(expr) = &node.op else { return None };
+    let function = node.inputs.len() == 1 && !decisions.absorbed[k];
+    let same_shape = graph.tensors[node.output].shape == graph.tensors[tensor].shape;
+    (function && !graph.is_output(tensor) && same_shape).then_some(expr)
 }
 
 /// The plan in the making.

@@ -32,7 +32,7 @@ pub use mat_mul::MatMul;
 pub use mul::Mul;
 pub use p_relu::PRelu;
 pub use reduce::{ReduceMax, ReduceSum};
-pub use softmax::Softmax;
+pub use softmax::{Exponential, Softmax};
 pub use strided::Strided;
 
 /// The same loops over slices, for tools that learn the shapes at run time.
@@ -52,6 +52,6 @@ pub mod dynamic {
     pub use super::mul::mul;
     pub use super::p_relu::p_relu;
     pub use super::reduce::{reduce_max, reduce_sum};
-    pub use super::softmax::{Exponential, softmax};
+    pub use super::softmax::softmax;
     pub use super::strided::strided;
 }

@@ -56,8 +56,11 @@ const BINARY: &[(&str, Binary, bool)] = &[
 const VARIADIC: &[(&str, Binary)] =
     &[("Max", Binary::Max), ("Mean", Binary::Add), ("Min", Binary::Min), ("Sum", Binary::Add)];
 
+/// Makes an expression out of a node's attributes.
+type Formula = fn(&Lowering) -> Result<Expr>;
+
 /// Operators of one tensor with attributes.
-const PARAMETRIC: &[(&str, fn(&Lowering) -> Result<Expr>)] = &[
+const PARAMETRIC: &[(&str, Formula)] = &[
     ("Acosh", |_| Ok(f(Unary::Log, x() + f(Unary::Sqrt, x() * x() - c(1.0))))),
     // Of the magnitude, where the sum does not cancel.
     ("Asinh", |_| {

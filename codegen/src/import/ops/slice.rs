@@ -32,7 +32,7 @@ pub(super) fn lower(l: &mut Lowering) -> Result<Vec<Value>> {
     Ok(vec![l.slice(&v, &start, &step, shape)?])
 }
 
-/// First index and number of elements of `from..to` in steps of `by`, numpy's way.
+/// First index and number of elements of `from..to` in steps of `by`, clamped as ONNX says.
 fn range(extent: usize, from: i64, to: i64, by: i64) -> Option<(usize, usize)> {
     let n = i128::try_from(extent).ok()?;
     let wrap = |i: i64| if i < 0 { i128::from(i) + n } else { i128::from(i) };
@@ -44,6 +44,9 @@ fn range(extent: usize, from: i64, to: i64, by: i64) -> Option<(usize, usize)> {
     if by == 0 {
         return None;
     }
+    if extent == 0 {
+        return Some((0, 0));
+    }
     Some((usize::try_from(from).ok()?, usize::try_from(len).ok()?))
 }
 
@@ -52,7 +55,7 @@ mod tests {
     use super::range;
 
     #[test]
-    fn ranges_as_in_numpy() {
+    fn ranges() {
         for (extent, from, to, by, expected) in [
             (6, 1, 5, 1, (1, 4)),
             (6, -2, i64::MAX, 1, (4, 2)),

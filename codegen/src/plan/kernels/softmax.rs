@@ -1,7 +1,7 @@
 //! Softmax and its logarithm.
 
 use super::{Buffer, Constant, Field, Fields, Kernel, Limits, activation};
-use tinymlp::kernels::dynamic::{self, Exponential};
+use tinymlp::kernels::{Exponential, dynamic};
 
 /// Tables of exponentials; see [`Exponential`].
 #[derive(Clone, Debug)]

@@ -1,0 +1,152 @@
+//! What is emitted is what is simulated: every model that can be imported, in int8 and in int16, compiled and run on
+//! its own inputs, gives the integers of the host simulation; and what the modules say of themselves is true.
+
+use std::process::Command;
+use std::sync::LazyLock;
+
+use tinymlp_codegen::plan::simulate::{Simulator, quantize};
+use tinymlp_codegen::{Compiled, Io};
+use tinymlp_tests::models::{Fixture, exported, not_run, trained};
+use tinymlp_tests::program::{Program, simulated, there_and_back};
+use tinymlp_tests::project::{Project, succeed};
+
+const TEMPORARY: &str = env!("CARGO_TARGET_TMPDIR");
+
+struct Case {
+    name: String,
+    fixture: Fixture,
+    int16: bool,
+    compiled: Compiled,
+}
+
+/// Everything that compiles, and what does not.
+static CASES: LazyLock<(Vec<Case>, Vec<String>)> = LazyLock::new(|| {
+    let (mut cases, mut refused) = (Vec::new(), Vec::new());
+    for fixture in trained().into_iter().chain(exported()) {
+        for int16 in [false, true] {
+            let name = format!("{} in {}", fixture.name, if int16 { "int16" } else { "int8" });
+            match builder(&fixture, int16).compile() {
+                Ok(compiled) => cases.push(Case { name, fixture: fixture.clone(), int16, compiled }),
+                Err(error) => refused.push(format!("{name}: {error}")),
+            }
+        }
+    }
+    (cases, refused)
+});
+
+fn builder(fixture: &Fixture, int16: bool) -> tinymlp_codegen::Builder {
+    if int16 { fixture.builder().int16("all") } else { fixture.builder() }
+}
+
+#[test]
+fn every_model_compiles_but_those_that_pad() {
+    let (cases, refused) = &*CASES;
+    assert!(refused.iter().all(|r| r.contains("(Pad)")), "{refused:#?}");
+    assert_eq!((refused.len(), cases.len()), (6, 2 * (3 + 218)));
+}
+
+#[test]
+fn modules_compute_what_the_simulation_does() {
+    let mut program = Program::new(Project::new(TEMPORARY, "generated", ""));
+    let mut expected = Vec::new();
+    for case in &CASES.0 {
+        let (graph, plan) = (&case.compiled.graph, &case.compiled.plan);
+        let rows = case.fixture.rows(graph);
+        let mut simulator = Simulator::new(plan);
+        let mut inputs = Vec::new();
+        expected.push(there_and_back(rows.len(), |row| {
+            let x: Vec<_> = plan.inputs.iter().zip(rows.row(row)).map(|(i, x)| quantize(plan, i, x)).collect();
+            inputs.extend(x.iter().flat_map(|x| x.bytes()));
+            simulated(&case.compiled, &mut simulator, &x)
+        }));
+        program.add(&case.compiled.module, false, &inputs);
+    }
+    let mut wrong = Vec::new();
+    for ((case, expected), found) in CASES.0.iter().zip(expected).zip(program.run()) {
+        let report = &case.compiled.report;
+        let sizes = [found.scratch_size, found.scratch_bytes, found.constant_bytes, found.macs].map(u64::from);
+        let reported = [report.ram_bytes as u64, report.ram_bytes as u64, report.flash_bytes as u64, report.macs];
+        if sizes != reported {
+            wrong.push(format!("{}: sizes {sizes:?}, reported {reported:?}", case.name));
+        }
+        if found.rows != expected {
+            let differ = found.rows.iter().zip(&expected).filter(|(a, b)| a != b).count();
+            wrong.push(format!("{}: {differ} of {} bytes differ", case.name, expected.len()));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {}: {wrong:#?}", wrong.len(), CASES.0.len());
+}
+
+#[test]
+fn the_same_input_gives_the_same_bytes() {
+    for case in &CASES.0 {
+        let again = builder(&case.fixture, case.int16).compile().unwrap_or_else(|e| panic!("{}: {e}", case.name));
+        assert!(again.module == case.compiled.module, "{}", case.name);
+        let json = |c: &Compiled| format!("{:?}", c.report);
+        assert_eq!(json(&again), json(&case.compiled), "{}", case.name);
+    }
+}
+
+#[test]
+fn modules_are_formatted_in_every_style() {
+    if Command::new("rustfmt").arg("--version").output().is_err() {
+        return not_run("rustfmt is not installed", "REQUIRE_TOOLS");
+    }
+    let project = Project::new(TEMPORARY, "formatted", "");
+    let mut files = Vec::new();
+    for (k, case) in CASES.0.iter().chain(&*CONVERTING).enumerate() {
+        let file = format!("src/{k}.rs");
+        project.write(&file, &case.compiled.module.files[0].1);
+        files.push(file);
+    }
+    for edition in ["2021", "2024"] {
+        let mut rustfmt = Command::new("rustfmt");
+        succeed(rustfmt.current_dir(&project.folder).args(["--check", "--edition", edition]).args(&files));
+    }
+}
+
+/// Models that have all kernels between them, several inputs and outputs, labels and scales by feature, with every way
+/// of input and output.
+static CONVERTING: LazyLock<Vec<Case>> = LazyLock::new(|| {
+    let io = ["f32", "I16F16"].map(|io| io.parse::<Io>().expect("a type"));
+    let mut cases = Vec::new();
+    let mut kernels = std::collections::BTreeSet::new();
+    for (k, fixture) in trained().into_iter().chain(exported()).enumerate() {
+        let Some(case) = CASES.0.iter().find(|c| c.fixture.name == fixture.name) else { continue };
+        let plan = &case.compiled.plan;
+        let ports = plan.inputs.len() > 1 || plan.outputs.len() > 1;
+        let new = plan.steps.iter().filter(|s| kernels.insert(s.kernel.op())).count();
+        if k < 3 || ports || new > 0 {
+            for io in io {
+                for int16 in [false, true] {
+                    let compiled = builder(&fixture, int16).io(io).compile();
+                    let compiled = compiled.unwrap_or_else(|e| panic!("{}: {e}", fixture.name));
+                    let name = format!("{} with {io:?}", fixture.name);
+                    cases.push(Case { name, fixture: fixture.clone(), int16, compiled });
+                }
+            }
+        }
+    }
+    cases
+});
+
+#[test]
+fn modules_pass_clippy_and_ask_for_nothing_but_the_runtime() {
+    let project = Project::new(TEMPORARY, "linted", "\"float\", \"fixed\"");
+    if !project.cargo(&["clippy", "--version"]).output().is_ok_and(|o| o.status.success()) {
+        return not_run("clippy is not installed", "REQUIRE_TOOLS");
+    }
+    // As strict as a careful user's crate.
+    let mut library = String::from(
+        "//! Generated modules.\n#![no_std]\n#![forbid(unsafe_code)]\n#![deny(warnings, missing_docs, unused, clippy::all)]\n",
+    );
+    for (k, case) in CONVERTING.iter().enumerate() {
+        let module = &case.compiled.module;
+        for (name, content) in &module.files {
+            project.write(&format!("src/m{k}/{name}"), content);
+        }
+        library += &format!("/// {}.\npub mod m{k} {{\n    include!(\"m{k}/{}.rs\");\n}}\n", case.name, module.name);
+    }
+    project.write("src/lib.rs", library);
+    succeed(&mut project.cargo(&["clippy", "--quiet", "--", "-D", "warnings"]));
+}
