@@ -1,5 +1,6 @@
 //! End-to-end tests.
 
+pub mod files;
 pub mod models;
 pub mod npy;
 pub mod onnx;

@@ -229,7 +229,11 @@ pub fn there_and_back(rows: usize, mut row: impl FnMut(usize) -> Vec<u8>) -> Vec
 }
 
 /// Inputs and outputs of one inference of a simulator, as bytes.
-pub fn simulated(compiled: &Compiled, simulator: &mut tinymlp_codegen::plan::simulate::Simulator, x: &[Buffer]) -> Vec<u8> {
+pub fn simulated(
+    compiled: &Compiled,
+    simulator: &mut tinymlp_codegen::plan::simulate::Simulator,
+    x: &[Buffer],
+) -> Vec<u8> {
     simulator.run(x);
     let outputs = compiled.plan.outputs.iter().map(|o| simulator.value(o.value).bytes());
     x.iter().map(Buffer::bytes).chain(outputs).flatten().collect()

@@ -30,6 +30,8 @@ pub struct Statistics {
 /// The statistics of all tensors of a graph; `None` for constants, indices and what is no longer computed.
 #[derive(Clone, Debug)]
 pub struct Calibration {
+    /// Number of rows observed.
+    pub rows: usize,
     /// By tensor.
     pub tensors: Vec<Option<Statistics>>,
     /// Things the user should know that are no errors.
@@ -107,7 +109,7 @@ pub fn calibrate(graph: &Graph, rows: &Rows, stuck: StuckColumns) -> Result<Cali
             }
         }
     }
-    Ok(Calibration { tensors, notes })
+    Ok(Calibration { rows: rows.len(), tensors, notes })
 }
 
 fn check_columns(

@@ -119,13 +119,13 @@ impl Literal {
 
 /// As many elements a line as fit.
 fn fill(items: &[String], indent: usize, text: &mut String) {
-    let mut column = 0;
+    let (mut column, mut wrapped) = (0, false);
     for (k, item) in items.iter().enumerate() {
-        // One column less than elsewhere, but for the last: rustfmt reserves it for the separator.
-        let width = if k + 1 == items.len() { WIDTH } else { WIDTH - 1 };
+        // One column less than elsewhere: rustfmt reserves it for the separator, if there is more than one line.
+        let width = if k + 1 == items.len() && !wrapped { WIDTH } else { WIDTH - 1 };
         if column > 0 && column + 1 + item.len() + 1 > width {
             text.push('\n');
-            column = 0;
+            (column, wrapped) = (0, true);
         }
         if column == 0 {
             text.push_str(&" ".repeat(indent));

@@ -25,22 +25,22 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// What the user decides.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Options {
     /// How ranges are chosen.
     pub observer: Observer,
-    /// How much further than that ranges reach, as a share: a few hundred rows do not show the extremes, and a value
-    /// that saturates costs more than a coarser step. The default is what did best on held-out rows (`cargo xtask
-    /// observers`); 0 suits data whose limits are known.
-    pub headroom: f64,
+    /// How much further than that ranges reach, as a share; `None` for [`headroom`] of the calibration rows. 0 suits data
+    /// whose limits are known.
+    pub headroom: Option<f64>,
     /// Nodes, inputs or tensors whose values are int16; `all` for all.
     pub int16: Vec<String>,
 }
 
-impl Default for Options {
-    fn default() -> Self {
-        Self { observer: Observer::default(), headroom: 0.05, int16: Vec::new() }
-    }
+/// The share by which ranges reach beyond what `rows` rows show. The fewer rows, the likelier is a value beyond the
+/// largest of them, and one that saturates costs more than a coarser step. `cargo xtask observers` compares it with
+/// fixed shares.
+pub fn headroom(rows: usize) -> f64 {
+    (5.0 / rows.max(1) as f64).min(0.25)
 }
 
 /// Quantizes a simplified graph.
@@ -230,7 +230,7 @@ fn choose_quants(
         // What the caller gives and gets is not clipped: a saturated reading or logit is an error one can see.
         let observer = if is_port(graph, decisions, id) { Observer::MinMax } else { options.observer };
         let range = observer.range(statistics, (max - min + 1) as u32, through);
-        let wide = 1.0 + options.headroom;
+        let wide = 1.0 + options.headroom.unwrap_or_else(|| headroom(calibration.rows));
         let range = Range { low: range.low * wide, high: range.high * wide };
         let reach = producer.map_or(EVERYTHING, |node| reach(graph, decisions, node, &quants));
         let range = Range { low: range.low.max(reach.low.min(0.0)), high: range.high.min(reach.high.max(0.0)) };
