@@ -6,12 +6,9 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::LazyLock;
 
-use tinymlp_codegen::data::write_npy;
 use tinymlp_codegen::plan::simulate::{Simulator, quantize};
 use tinymlp_codegen::{Builder, Compiled, Io, Result};
-use tinymlp_tests::files::npz;
-use tinymlp_tests::models::{Fixture, exported, not_run, trained};
-use tinymlp_tests::onnx::{Model, floats};
+use tinymlp_tests::models::{Fixture, exported, made, not_run, trained};
 use tinymlp_tests::program::{Program, simulated, there_and_back};
 use tinymlp_tests::project::{Project, succeed};
 
@@ -36,7 +33,7 @@ struct Case {
 /// Everything that compiles, and what does not.
 static CASES: LazyLock<(Vec<Case>, Vec<String>)> = LazyLock::new(|| {
     let (mut cases, mut refused) = (Vec::new(), Vec::new());
-    for fixture in trained().into_iter().chain(exported()).chain(made()) {
+    for fixture in trained().into_iter().chain(exported()).chain(made(&Path::new(TEMPORARY).join("generated-models"))) {
         for int16 in [Int16::None, Int16::All, Int16::Some] {
             let name = format!("{} (int16: {int16:?})", fixture.name);
             match builder(&fixture, int16).and_then(|b| b.compile()) {
@@ -57,46 +54,12 @@ fn builder(fixture: &Fixture, int16: Int16) -> Result<Builder> {
     }
 }
 
-/// What the exporters do not write: arrays so long that they go to files, and names that no Rust text may hold.
-fn made() -> [Fixture; 2] {
-    let folder = Path::new(TEMPORARY).join("made");
-    std::fs::create_dir_all(&folder).expect("a folder");
-    let numbers = |n: usize| -> Vec<f32> { (0..n).map(|k| (k as f32 * 0.7).sin()).collect() };
-    let write = |name: &str, model: &Model, columns: usize, names: &[&str]| {
-        let (model_file, calibration) = (folder.join(format!("{name}.onnx")), folder.join(format!("{name}.npz")));
-        std::fs::write(&model_file, model.bytes()).expect("a model");
-        let arrays: Vec<_> =
-            names.iter().map(|n| (n.to_string(), write_npy(columns, &numbers(columns * 12)))).collect();
-        std::fs::write(&calibration, npz(&arrays)).expect("its inputs");
-        Fixture { name: name.into(), model: model_file, calibration }
-    };
-    let wide = Model::new(17)
-        .input("x", &[-1, 96])
-        .initializer(floats("w", &[96, 80], &numbers(96 * 80)))
-        .initializer(floats("v", &[80, 64], &numbers(80 * 64)))
-        .node("MatMul", &["x", "w"], &["h"], vec![])
-        .node("Tanh", &["h"], &["t"], vec![])
-        .node("MatMul", &["t", "v"], &["y"], vec![])
-        .output("y");
-    let hostile = ["type", "input", "a\n// \"*/ }`\\", "日本", "a b", "a-b"];
-    let mut names = Model::new(17);
-    for name in hostile {
-        names = names.input(name, &[-1, 3]);
-    }
-    for (k, name) in hostile.iter().enumerate() {
-        let (sum, out) = (format!("Self\r\n}}{k}"), format!("fn {k}\n"));
-        let previous = if k == 0 { hostile[5].to_owned() } else { format!("fn {}\n", k - 1) };
-        names = names.node("Mul", &[name, &previous], &[&sum], vec![]).node("Sigmoid", &[&sum], &[&out], vec![]);
-    }
-    let names = names.output("fn 5\n").output("Self\r\n}5").output("fn 3\n");
-    [write("wide", &wide, 96, &["x"]), write("0 \"type\"", &names, 3, &hostile)]
-}
-
 #[test]
-fn every_model_compiles_but_those_that_pad() {
+fn every_model_compiles_but_those_that_append_constants() {
     let (cases, refused) = &*CASES;
-    assert!(refused.iter().all(|r| r.contains("(Pad)")), "{refused:#?}");
-    assert_eq!((refused.len(), cases.len()), (3 * 3, 3 * (3 + 218 + 2)));
+    let known = |r: &&String| r.contains("(Pad): joins the constant") || r.contains("multiplies two computed int16");
+    assert_eq!(refused.iter().find(|r| !known(r)), None);
+    assert_eq!((refused.len(), cases.len()), (3 * 3 + 2, 3 * (3 + 218 + 4) - 2));
     let mut kernels: Vec<_> = cases.iter().flat_map(|c| &c.compiled.plan.steps).map(|step| step.kernel.op()).collect();
     kernels.sort_unstable();
     kernels.dedup();

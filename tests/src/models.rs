@@ -3,8 +3,11 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use tinymlp_codegen::Builder;
-use tinymlp_codegen::data::{self, Rows};
+use tinymlp_codegen::data::{self, Rows, write_npy};
 use tinymlp_codegen::graph::Graph;
+
+use crate::files::npz;
+use crate::onnx::{Model, floats, ints};
 
 /// A model with inputs of its own.
 #[derive(Clone, Debug)]
@@ -71,6 +74,64 @@ pub fn exported() -> Vec<Fixture> {
             Fixture { name: model.file_stem().expect("a name").to_string_lossy().into_owned(), model, calibration }
         })
         .collect()
+}
+
+/// What the exporters do not write: arrays so long that they go to files, and names that no Rust text may hold.
+///
+/// # Panics
+/// If they cannot be written to `folder`.
+pub fn made(folder: &Path) -> [Fixture; 4] {
+    std::fs::create_dir_all(folder).expect("a folder");
+    let numbers = |n: usize| -> Vec<f32> { (0..n).map(|k| (k as f32 * 0.7).sin()).collect() };
+    let write = |name: &str, model: &Model, columns: usize, names: &[&str]| {
+        let (model_file, calibration) = (folder.join(format!("{name}.onnx")), folder.join(format!("{name}.npz")));
+        std::fs::write(&model_file, model.bytes()).expect("a model");
+        let arrays: Vec<_> =
+            names.iter().map(|n| (n.to_string(), write_npy(columns, &numbers(columns * 12)))).collect();
+        std::fs::write(&calibration, npz(&arrays)).expect("its inputs");
+        Fixture { name: name.into(), model: model_file, calibration }
+    };
+    let wide = Model::new(17)
+        .input("x", &[-1, 96])
+        .initializer(floats("w", &[96, 80], &numbers(96 * 80)))
+        .initializer(floats("v", &[80, 64], &numbers(80 * 64)))
+        .node("MatMul", &["x", "w"], &["h"], vec![])
+        .node("Tanh", &["h"], &["t"], vec![])
+        .node("MatMul", &["t", "v"], &["y"], vec![])
+        .output("y");
+    // Kernels that no exported model needs, under the names of what every module defines.
+    let attention = Model::new(17)
+        .input("a", &[-1, 12])
+        .input("a_q", &[-1, 12])
+        .initializer(ints("rows", &[3], &[-1, 3, 4]))
+        .initializer(ints("columns", &[3], &[-1, 4, 3]))
+        .initializer(floats("slope", &[1, 3], &[0.5, -0.25, 0.0]))
+        .node("Reshape", &["a", "rows"], &["q"], vec![])
+        .node("Reshape", &["a_q", "columns"], &["k"], vec![])
+        .node("MatMul", &["q", "k"], &["real"], vec![])
+        .node("PRelu", &["real", "slope"], &["y"], vec![])
+        .output("y");
+    let gates = Model::new(17)
+        .input("x", &[-1, 3])
+        .initializer(floats("w", &[3, 3], &numbers(9)))
+        .node("MatMul", &["x", "w"], &["x/X"], vec![])
+        .node("Relu", &["x/X"], &["X"], vec![])
+        .node("Mul", &["X", "x"], &["y"], vec![])
+        .output("y");
+    let hostile = ["type", "input", "a\n// \"*/ }`\\", "日本", "a b", "a-b"];
+    let mut names = Model::new(17);
+    for name in hostile {
+        names = names.input(name, &[-1, 3]);
+    }
+    for (k, name) in hostile.iter().enumerate() {
+        let (sum, out) = (format!("Self\r\n}}{k}"), format!("fn {k}\n"));
+        let previous = if k == 0 { hostile[5].to_owned() } else { format!("fn {}\n", k - 1) };
+        names = names.node("Mul", &[name, &previous], &[&sum], vec![]).node("Sigmoid", &[&sum], &[&out], vec![]);
+    }
+    let names = names.output("fn 5\n").output("Self\r\n}5").output("fn 3\n");
+    let [attention, gates] = [("real", attention, 12, &["a", "a_q"][..]), ("x", gates, 3, &["x"])]
+        .map(|(name, model, columns, inputs)| write(name, &model, columns, inputs));
+    [attention, gates, write("wide", &wide, 96, &["x"]), write("0 \"type\"", &names, 3, &hostile)]
 }
 
 /// A folder of the data that lies beside the repository; says so on the terminal where it does not.

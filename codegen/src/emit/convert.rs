@@ -121,20 +121,23 @@ pub(super) fn functions(plan: &Plan, io: Io) -> Result<String> {
 }
 
 fn quantize(plan: &Plan, io: Io, element: &str, text: &mut String, problems: &mut Problems) {
-    let fields = names::fields(plan.inputs.iter().map(|i| i.name.as_str()));
+    let inputs = || plan.inputs.iter().map(|i| i.name.clone());
+    let names: Vec<String> = inputs().chain(inputs().map(|name| name + "_q")).collect();
+    let fields = names::fields(names.iter().map(String::as_str));
+    let (fields, locals) = fields.split_at(plan.inputs.len());
     let constants = io_names("INPUT", plan.inputs.iter().map(|i| i.name.as_str()));
     let (mut parameters, mut body, mut results) = (Vec::new(), String::new(), Vec::new());
     for (k, input) in plan.inputs.iter().enumerate() {
         let quant = plan.values[input.value].quant;
-        let (field, constant) = (&fields[k], &constants[k]);
+        let (field, local, constant) = (&fields[k], &locals[k], &constants[k]);
         parameters.push(format!("{field}: &{}", nested(element, &input.shape)));
-        results.push(field.clone());
+        results.push((field.clone(), Literal::Atom(local.clone())));
         let zeros = input.shape.iter().rev().fold("0".to_owned(), |inner, n| format!("[{inner}; {n}]"));
         let zeros = if input.shape.is_empty() { "[0]".to_owned() } else { zeros };
-        let _ = writeln!(body, "    let mut {field}_q: {} = {zeros};", nested(quant.ty.name(), &input.shape));
+        let _ = writeln!(body, "    let mut {local}: {} = {zeros};", nested(quant.ty.name(), &input.shape));
         let nested_input = input.shape.len() > 1;
         let from = format!("{field}{}", flat(&input.shape));
-        let to = format!("{}{field}_q{}", if nested_input { "" } else { "&mut " }, flat_mut(&input.shape));
+        let to = format!("{}{local}{}", if nested_input { "" } else { "&mut " }, flat_mut(&input.shape));
         match (io, &input.features) {
             (Io::Fixed(format), features) => {
                 let each: Vec<(f64, f64)> = match features {
@@ -181,11 +184,9 @@ fn quantize(plan: &Plan, io: Io, element: &str, text: &mut String, problems: &mu
             }
         }
     }
-    let result = if results.len() == 1 {
-        format!("{}_q", results[0])
-    } else {
-        let fields = results.iter().map(|f| (f.clone(), Literal::Atom(format!("{f}_q")))).collect();
-        Literal::Struct("Input".into(), fields).layout(4, 4, 0)
+    let result = match &results[..] {
+        [_] => locals[0].clone(),
+        _ => Literal::Struct("Input".into(), results).layout(4, 4, 0),
     };
     let head = signature("quantize", &parameters, "Input");
     let _ = write!(

@@ -41,7 +41,7 @@ pub struct Module {
 pub fn emit(plan: &Plan, io: Io) -> Result<Module> {
     let name = names::module(&plan.name);
     let type_name = names::type_name(&name);
-    let mut e = Emitter { plan, name: &name, text: String::new(), files: Vec::new(), names: Names::default() };
+    let mut e = Emitter { plan, name: &name, text: String::new(), files: Vec::new(), names: Names::new(&type_name) };
     let (input_type, output_type) = e.types(&type_name);
     e.constants_of_io();
     let constants = e.constants();

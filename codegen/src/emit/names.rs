@@ -48,7 +48,7 @@ pub(super) fn module(name: &str) -> String {
 pub(super) fn type_name(module: &str) -> String {
     let words = module.split('_').filter(|w| !w.is_empty());
     let name: String = words.map(|w| w[..1].to_ascii_uppercase() + &w[1..]).collect();
-    let taken = ["Input", "Output", "Scratch", "Model", "Info", "Clamp", "Arena", "Quantization"];
+    let taken = ["Input", "Output", "Scratch", "Model", "Info", "Clamp", "Arena", "Quantization", "Real"];
     if taken.contains(&name.as_str()) { format!("{name}Net") } else { name }
 }
 
@@ -68,14 +68,12 @@ pub(super) fn fields<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
 #[derive(Debug)]
 pub(super) struct Names(HashSet<String>);
 
-impl Default for Names {
-    fn default() -> Self {
-        // What the module defines itself.
-        Names(["INPUT", "OUTPUT", "INFO"].map(String::from).into())
-    }
-}
-
 impl Names {
+    /// Besides what the module defines itself, its type among it: `X` of a model `x`.
+    pub(super) fn new(type_name: &str) -> Self {
+        Names(["INPUT", "OUTPUT", "INFO", type_name].map(String::from).into())
+    }
+
     /// A name like `FC1_GEMM`.
     pub(super) fn constant(&mut self, name: &str) -> String {
         let base = snake(name).to_uppercase();
@@ -108,6 +106,7 @@ mod tests {
         assert_eq!(fields(["type", "a b", "a-b"].into_iter()), ["type_", "a_b", "a_b_2"]);
         assert_eq!(type_name("digits_small"), "DigitsSmall");
         assert_eq!(type_name("input"), "InputNet");
-        assert_eq!(Names::default().constant("output"), "L_OUTPUT");
+        assert_eq!(Names::new("X").constant("output"), "L_OUTPUT");
+        assert_eq!(Names::new("X").constant("x"), "X_2");
     }
 }

@@ -8,7 +8,8 @@ use crate::plan::kernels::MatMul;
 
 pub(super) fn lower(q: &mut Quantizer, k: usize, node: &Node) -> Result<(), Problem> {
     let ((a, qa), (b, qb)) = (q.activation(node, 0)?, q.activation(node, 1)?);
-    let (sa, sb) = (q.values[a].shape.clone(), q.values[b].shape.clone());
+    // Of the operands themselves: their values may have the shape from before a `Reshape`.
+    let [sa, sb] = [0, 1].map(|j| q.graph.tensors[node.inputs[j]].shape.clone());
     let (&[.., rows, inner], &[.., _, columns]) = (sa.as_slice(), sb.as_slice()) else {
         return Err(q
             .problem(node, format!("multiplies {} by {}", show_shape(&sa), show_shape(&sb)))
@@ -16,7 +17,7 @@ pub(super) fn lower(q: &mut Quantizer, k: usize, node: &Node) -> Result<(), Prob
     };
     let (batch_a, batch_b) = (&sa[..sa.len() - 2], &sb[..sb.len() - 2]);
     let batch: usize = batch_a.iter().product();
-    if batch != batch_b.iter().product::<usize>() {
+    if !batch_a.iter().skip_while(|&&d| d == 1).eq(batch_b.iter().skip_while(|&&d| d == 1)) {
         return Err(q
             .problem(node, format!("broadcasts the batch of {} against {}", show_shape(&sa), show_shape(&sb)))
             .help("expand the smaller operand before the product"));
