@@ -117,12 +117,21 @@ impl Builder {
     /// # Errors
     /// Everything in the file that cannot be compiled.
     pub fn graph(&self) -> Result<Graph> {
-        let mut graph = import::load(&self.model)?;
+        Ok(self.read()?.0)
+    }
+
+    /// The simplified graph, and the file's hash.
+    fn read(&self) -> Result<(Graph, String)> {
+        let cannot = |e| Problem::new(self.model.display().to_string(), format!("cannot be read: {e}"));
+        let bytes = std::fs::read(&self.model).map_err(cannot)?;
+        let folder = self.model.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut graph = import::from_bytes("", &bytes, Some(folder)).map_err(|e| e.in_file(&self.model))?;
         graph.name = self.name.clone().unwrap_or_else(|| {
             self.model.file_stem().map_or_else(|| "model".into(), |s| s.to_string_lossy().into_owned())
         });
         simplify(&mut graph);
-        Ok(graph)
+        let sha256 = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
+        Ok((graph, sha256))
     }
 
     /// Compiles the model without writing anything.
@@ -136,7 +145,7 @@ impl Builder {
             let reason = format!("{share} is no share from 0 to 16");
             return Err(Problem::new("headroom", reason).into());
         }
-        let graph = self.graph()?;
+        let (graph, sha256) = self.read()?;
         let Some(file) = &self.calibration else {
             return Err(Problem::new("calibration", "no representative inputs were given")
                 .help("pass a .npy, .npz or .csv file with a few hundred inputs, as the device will see them")
@@ -145,7 +154,7 @@ impl Builder {
         let rows = Rows::new(&graph, &data::load(file)?, file)?;
         let calibration = calibrate(&graph, &rows, self.stuck).map_err(|e| e.in_file(file))?;
         let mut plan = quantize(&graph, &calibration, &self.options).map_err(|e| e.in_file(&self.model))?;
-        plan.sha256 = self.hash()?;
+        plan.sha256 = sha256;
         let report = report(&graph, &plan, &rows, &calibration.notes);
         let module = emit(&plan, self.io)?;
         Ok(Compiled { graph, plan, report, module })
@@ -168,12 +177,6 @@ impl Builder {
         let compiled = self.compile()?;
         compiled.write(Path::new(&out))?;
         Ok(())
-    }
-
-    fn hash(&self) -> Result<String> {
-        let bytes = std::fs::read(&self.model)
-            .map_err(|e| Problem::new(self.model.display().to_string(), format!("cannot be read: {e}")))?;
-        Ok(Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect())
     }
 }
 

@@ -1,7 +1,7 @@
 //! Tests that build firmware, and most of them run it. Where what they need is not installed they say so and pass,
 //! but fail with `REQUIRE_EMULATORS=1`, which `cargo xtask test` sets.
 
-use crate::artifact::Artifact;
+use crate::artifact::{self, Artifact, Files};
 use crate::board::{self, Board};
 use crate::elf;
 use crate::emulate::{self, Options, Report};
@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::firmware::{self, Content, Opt};
 use crate::fixture;
 use crate::setup;
-use crate::workspace::RunFolder;
+use crate::workspace::{self, RunFolder};
 use std::env;
 use std::io::Write;
 use std::time::Duration;
@@ -48,6 +48,40 @@ fn two_layers_equal_the_host_and_are_clean() {
             assert!((2368..12 * 2368).contains(&report.instructions_max), "{report:?}");
             assert!((8..1000).contains(&report.stack_bytes), "{report:?}");
         }
+    }
+}
+
+#[test]
+fn shipped_models_equal_the_host_and_are_clean() {
+    for board in boards() {
+        if !ready("shipped models", setup::require(&board)) {
+            continue;
+        }
+        for (name, int16) in [("digits", None), ("wdbc", None), ("wine", None), ("wine", Some("all"))] {
+            let simulated = artifact::simulate(&shipped(name), |b| int16.into_iter().fold(b, |b, l| b.int16(l)), None);
+            let artifact = simulated.unwrap().artifact;
+            let report = emulate(&board, &artifact, Opt::Speed);
+            artifact::discard(&artifact).unwrap();
+            report.verdict().unwrap();
+            assert!(report.bit_exact && report.rows == artifact.rows);
+            // The report, the type and the ELF agree on RAM.
+            assert_eq!(report.ram_bytes, i64::from(report.scratch_bytes), "{report:?}");
+            if name == "digits" && board.name == "mps2-an386" {
+                assert!(report.flash_bytes <= 6000, "{report:?}");
+                assert!(report.ram_bytes + i64::from(report.stack_bytes) <= 400, "{report:?}");
+            }
+        }
+    }
+}
+
+fn shipped(name: &str) -> Files {
+    let folder = workspace::root().join("tests/models").join(name);
+    let file = |name: &str| folder.join(name);
+    Files {
+        model: file("model.onnx"),
+        calibration: file("calibration.npy"),
+        inputs: file("test_x.npy"),
+        labels: Some(file("test_y.npy")),
     }
 }
 

@@ -65,6 +65,8 @@ fn steps() -> Result<Vec<Step>> {
         host("format", "fmt --all --check", &[]),
         host("lints", "clippy --workspace --all-targets --all-features -- -D warnings", &[]),
         host("documentation", "doc --workspace --no-deps --all-features", NO_WARNINGS),
+        host("tinymlp without features", "clippy --package tinymlp -- -D warnings", &[]),
+        host("tinymlp-codegen as build scripts use it", "clippy --package tinymlp-codegen --lib -- -D warnings", &[]),
         host("tests, host and emulated boards", "test --workspace --all-features", EMULATORS),
     ];
     // Firmware packages are outside the workspace. The harness has no target of its own: it gets all of theirs.
@@ -80,6 +82,7 @@ fn steps() -> Result<Vec<Step>> {
     };
     package("harness", "fmt --check".into());
     for target in targets {
+        package("../runtime", format!("clippy --target {target} --features defmt,fixed,float -- -D warnings"));
         package("harness", format!("clippy --release --target {target} -- -D warnings"));
     }
     for board in &boards {

@@ -3,7 +3,7 @@
 use super::literal::{Literal, item, signature, statement};
 use super::{io_names, names, nested};
 use crate::error::{Problem, Problems, Result};
-use crate::plan::{Plan, Type};
+use crate::plan::{Plan, Quant, Type};
 use std::fmt::Write;
 use std::str::FromStr;
 
@@ -51,6 +51,19 @@ impl FixedFormat {
     fn name(self) -> String {
         format!("tinymlp::fixed::types::I{}F{}", self.integer, self.fraction)
     }
+
+    /// Whether it holds the real numbers that all integers of a tensor stand for, but for two steps at each end.
+    fn holds(self, quant: Quant, offset: f64, scale: f64) -> bool {
+        let (min, max) = quant.ty.limits();
+        let reach = |q: i32| (offset + scale * f64::from(q - quant.zero_point)).abs();
+        reach(min + 2).max(reach(max - 2)) <= 2f64.powi(self.integer as i32 - 1)
+    }
+
+    /// What to say where it does not.
+    fn too_small(self, port: String) -> Problem {
+        Problem::new(port, format!("the type {} does not reach as far as its values", self.name()))
+            .help("choose a type with more integer bits")
+    }
 }
 
 /// The functions, or nothing.
@@ -91,6 +104,10 @@ pub(super) fn functions(plan: &Plan, io: Io) -> Result<String> {
         let from = format!("{borrow}{field}{flat}");
         let to = format!("{}{}", if flat.is_empty() { "&mut real" } else { "real" }, flat_mut(&output.shape));
         let call = match io {
+            Io::Fixed(format) if !format.holds(value.quant, 0.0, value.quant.scale) => {
+                problems.push(format.too_small(format!("output '{}'", output.name)));
+                continue;
+            }
             Io::Fixed(format) => {
                 let factor = value.quant.scale * 2f64.powi(format.fraction as i32);
                 let reach = value.quant.ty.limits().1 * 2;
@@ -144,6 +161,10 @@ fn quantize(plan: &Plan, io: Io, element: &str, text: &mut String, problems: &mu
                     Some(f) => f.offset.iter().copied().zip(f.scale.iter().copied()).collect(),
                     None => vec![(0.0, quant.scale)],
                 };
+                if each.iter().any(|&(offset, scale)| !format.holds(quant, offset, scale)) {
+                    problems.push(format.too_small(format!("input '{}'", input.name)));
+                    return;
+                }
                 let one = 2f64.powi(format.fraction as i32);
                 let mut items = Vec::new();
                 for (offset, scale) in &each {

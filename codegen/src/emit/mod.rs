@@ -11,7 +11,7 @@ pub use convert::{FixedFormat, Io};
 use crate::error::Result;
 use crate::graph::Labels;
 use crate::plan::kernels::Fields;
-use crate::plan::{Place, Plan, Quant, Step, ValueId};
+use crate::plan::{Place, Plan, Quant, Step, Type, ValueId};
 use literal::Literal;
 use names::Names;
 use std::fmt::Write;
@@ -180,7 +180,7 @@ impl Emitter<'_> {
             io_names("OUTPUT", plan.outputs.iter().map(|o| o.name.as_str())).into_iter().zip(&plan.outputs)
         {
             let quant = plan.values[output.value].quant;
-            if quant.ty != crate::plan::Type::U16 {
+            if quant.ty != Type::U16 {
                 self.quantization(&name, &format!("output `{}`", one_line(&output.name)), quant);
             }
             if let Some(labels) = &output.labels {
@@ -190,9 +190,10 @@ impl Emitter<'_> {
                 };
                 let head = format!("pub const {name}_LABELS: [{ty}; {}]", items.len());
                 let items = Literal::Array(items.into_iter().map(Literal::Atom).collect());
+                let what = if quant.ty == Type::U16 { "indices" } else { "columns" };
                 let _ = write!(
                     self.text,
-                    "/// What the indices of output `{}` stand for.\n{MAYBE_UNUSED}{}\n",
+                    "/// What the {what} of output `{}` stand for.\n{MAYBE_UNUSED}{}\n",
                     one_line(&output.name),
                     literal::item(&head, &items)
                 );
