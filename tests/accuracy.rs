@@ -45,7 +45,9 @@ fn benchmark_models_stay_within_half_a_point() {
         let figures = evaluated(&folder, Builder::new(&model.model).calibration(&model.calibration));
         let (float, quantized) = accuracies(&figures);
         println!("{name}: {figures:?}");
-        assert!((float - quantized).abs() <= 0.005, "{name}: float {float}, quantized {quantized}");
+        assert!(quantized >= float - 0.005, "{name}: float {float}, quantized {quantized}");
+        // Luck on a small test set (one row of wdbc is 0.44 points) must not hide what changed.
+        assert!(figures.agreement.is_some_and(|share| share >= 0.99), "{name}: {figures:?}");
     }
 }
 
@@ -110,7 +112,10 @@ fn exported_models_keep_their_signal() {
             count += 1;
             let ratio = least_sqnr(&compiled, &fixture);
             ratios[usize::from(int16)].push(ratio);
-            if ratio < least {
+            // Floor and Mod jump; the table of an int16 function is interpolated across the jump.
+            let jumps = int16 && fixture.name.starts_with("torch_math2_");
+            assert!(!jumps || (24.0..27.0).contains(&ratio), "{}: {ratio:.1} dB, no longer an exception", fixture.name);
+            if ratio < least && !jumps {
                 low.push(format!("{}{}: {ratio:.1} dB", fixture.name, if int16 { " in int16" } else { "" }));
             }
         }

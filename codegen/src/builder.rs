@@ -202,11 +202,15 @@ fn write_all(folder: &Path, files: &[(String, Vec<u8>)]) -> Result<()> {
     let made = !folder.exists();
     std::fs::create_dir_all(folder).map_err(|e| failed(folder, e))?;
     let mut pending: Vec<(PathBuf, PathBuf)> = Vec::new();
-    let result = (|| {
+    let result: Result<()> = (|| {
         for (name, content) in files {
             let path = folder.join(name);
             if std::fs::read(&path).is_ok_and(|old| old == *content) {
                 continue;
+            }
+            if path.is_dir() {
+                // Found now, not at the renaming, when other files are in place already.
+                return Err(failed(&path, std::io::ErrorKind::IsADirectory.into()).into());
             }
             let temporary = folder.join(format!(".{name}.{}", std::process::id()));
             pending.push((temporary.clone(), path.clone()));

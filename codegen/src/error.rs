@@ -38,7 +38,7 @@ impl fmt::Display for Problem {
 }
 
 /// Everything that keeps a model from being compiled. Never empty.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Error {
     problems: Vec<Problem>,
 }
@@ -74,6 +74,13 @@ impl fmt::Display for Error {
             write!(f, "{problem}")?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Debug for Error {
+    /// As for people: it is what a build script's `fn main() -> Result<()>` prints.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -74,6 +74,27 @@ fn shipped_models_equal_the_host_and_are_clean() {
     }
 }
 
+/// A made-up network with every kernel and two outputs of different types, and one with two inputs.
+#[test]
+fn every_kernel_equals_the_host_and_is_clean() {
+    for board in boards() {
+        if !ready("every kernel", setup::require(&board)) {
+            continue;
+        }
+        for (name, data) in [("torch_kernels_ts", "input.npy"), ("torch_concat_inputs_ts", "input.npz")] {
+            let file = |end: &str| workspace::root().join("tests/models/exporters").join(format!("{name}.{end}"));
+            let files = Files { model: file("onnx"), calibration: file(data), inputs: file(data), labels: None };
+            let artifact = artifact::simulate(&files, |b| b, None).unwrap().artifact;
+            for opt in [Opt::Speed, Opt::Size] {
+                let report = emulate(&board, &artifact, opt);
+                report.verdict().unwrap();
+                assert!(report.bit_exact && report.rows == 8);
+            }
+            artifact::discard(&artifact).unwrap();
+        }
+    }
+}
+
 fn shipped(name: &str) -> Files {
     let folder = workspace::root().join("tests/models").join(name);
     let file = |name: &str| folder.join(name);

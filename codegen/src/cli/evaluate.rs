@@ -3,6 +3,7 @@
 use super::Quantization;
 use super::out::outln;
 use indicatif::{ProgressBar, ProgressStyle};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use tinymlp_codegen::data::{self, Rows};
 use tinymlp_codegen::report::{Evaluation, classes, evaluate};
@@ -21,7 +22,7 @@ pub(super) struct Options {
     labels: Option<PathBuf>,
     /// Only the first rows.
     #[arg(long, value_name = "N")]
-    limit: Option<usize>,
+    limit: Option<NonZeroUsize>,
     /// Save the dequantized outputs.
     #[arg(long, value_name = "FILE.npy")]
     outputs: Option<PathBuf>,
@@ -39,7 +40,7 @@ pub(super) fn run(options: &Options) -> Result<()> {
         None => None,
     };
     if let Some(limit) = options.limit {
-        rows = rows.limited(limit);
+        rows = rows.limited(limit.get());
     }
     let bar = if options.json { ProgressBar::hidden() } else { ProgressBar::new(rows.len() as u64) };
     if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} rows, {eta} left") {

@@ -4,7 +4,7 @@
 use super::{Quantizer, scale};
 use crate::error::Problem;
 use crate::graph::expr::Binary;
-use crate::graph::simplify::{Affine as Factors, affine_of};
+use crate::graph::simplify::{Affine as Factors, affine_of, broadcast_index, period_of};
 use crate::graph::{Expr, Node, TensorId};
 use crate::plan::kernels::{Add, Affine, Div, Interpolate, Lookup, Mul, PRelu};
 use crate::plan::{Quant, Type};
@@ -151,14 +151,10 @@ fn slopes(q: &Quantizer, node: &Node, expr: &Expr, source: TensorId) -> Option<V
     let &[constant] = constants.as_slice() else { return None };
     let values = graph.tensors[constant].value.as_deref()?;
     let own = &graph.tensors[constant].shape;
-    let trimmed: Vec<usize> = own.iter().copied().skip_while(|&n| n == 1).collect();
-    // Broadcast over leading axes only.
-    if !shape.ends_with(&trimmed) {
-        return None;
-    }
-    values
-        .iter()
-        .map(|&slope| {
+    (0..period_of(own, shape))
+        .map(|channel| values.get(broadcast_index(channel, shape, own)).copied())
+        .map(|slope| {
+            let slope = slope?;
             let f = |x: f64| {
                 let operands: Vec<f64> =
                     node.inputs.iter().map(|&i| if i == source { x } else { f64::from(slope) }).collect();

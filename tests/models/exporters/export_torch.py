@@ -87,6 +87,8 @@ class Mixer(nn.Module):
 
 
 class TwoHeads(nn.Module):
+    heads = 2
+
     def __init__(self):
         super().__init__()
         self.body, self.a, self.b = nn.Linear(6, 8), nn.Linear(8, 4), nn.Linear(8, 1)
@@ -94,6 +96,31 @@ class TwoHeads(nn.Module):
     def forward(self, x):
         x = torch.relu(self.body(x))
         return self.a(x), torch.sigmoid(self.b(x)).squeeze(-1)
+
+
+class Kernels(nn.Module):
+    """Every kernel of the runtime at least once, in a made-up attention block over [batch, 4, 6]."""
+
+    heads = 2
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.c = nn.Linear(6, 8), nn.Linear(8, 8), nn.Linear(24, 5)
+        self.prelu = nn.PReLU(4)
+        self.prelu.weight.data.uniform_(0.05, 0.5)
+        self.register_buffer("factor", torch.linspace(0.5, 1.5, 8))
+        self.register_buffer("term", torch.linspace(-0.3, 0.3, 8))
+
+    def forward(self, x):
+        h = self.prelu(self.a(x))
+        attention = torch.softmax(h @ h.transpose(1, 2) / 2.83, dim=-1)
+        h = h + attention @ h
+        h = torch.tanh(self.b(h)) * self.factor + self.term
+        gated = h * torch.sigmoid(h[:, [3, 2, 1, 0], :])
+        scaled = h / (1.5 + torch.abs(gated))
+        pooled = torch.cat([gated.mean(dim=1), scaled.amax(dim=1), scaled[:, 1:3, ::2].flatten(1)], dim=1)
+        logits = self.c(pooled)
+        return torch.log_softmax(logits, dim=-1), logits.argmax(dim=-1)
 
 
 class Broadcast(nn.Module):
@@ -226,6 +253,7 @@ CASES = {
     "argmax": (lambda: Fn(lambda x: x.argmax(dim=1), mlp()), six),
     "two_outputs": (TwoHeads, six),
     "broadcast": (Broadcast, six),
+    "kernels": (Kernels, (rows(4, 6),)),
 }
 
 
@@ -255,7 +283,7 @@ def export(model, arrays, dynamo, opset=None, static=False, names=True, rows_tra
         return program.model_proto
     if names:
         options["input_names"] = ["x", "y"][: len(inputs)]
-        options["output_names"] = ["out", "out2"][: 2 if isinstance(model, TwoHeads) else 1]
+        options["output_names"] = ["out", "out2"][: getattr(model, "heads", 1)]
         if not static:
             options["dynamic_axes"] = {n: {0: "batch"} for n in options["input_names"] + options["output_names"]}
     buffer = io.BytesIO()

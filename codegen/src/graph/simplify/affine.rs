@@ -44,14 +44,14 @@ pub fn affine_of(graph: &Graph, node: &Node) -> Option<Affine> {
 }
 
 /// Number of trailing elements of `shape` after which a constant of shape `constant` repeats.
-fn period_of(constant: &[usize], shape: &[usize]) -> usize {
+pub fn period_of(constant: &[usize], shape: &[usize]) -> usize {
     let leading = constant.iter().take_while(|&&n| n == 1).count();
     let axes = constant.len() - leading;
     shape[shape.len().saturating_sub(axes)..].iter().product()
 }
 
 /// Index into a constant of shape `constant` for element `index` of a tensor of shape `shape` it broadcasts to.
-fn broadcast_index(mut index: usize, shape: &[usize], constant: &[usize]) -> usize {
+pub fn broadcast_index(mut index: usize, shape: &[usize], constant: &[usize]) -> usize {
     let (mut at, mut stride) = (0, 1);
     for (k, &extent) in shape.iter().rev().enumerate() {
         let position = index % extent.max(1);

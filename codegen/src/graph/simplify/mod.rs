@@ -8,9 +8,10 @@ mod broadcast;
 mod clean;
 mod fold_affine;
 mod fuse_maps;
+mod fuse_softmax;
 mod split_maps;
 
-pub use affine::{Affine, affine_of};
+pub use affine::{Affine, affine_of, broadcast_index, period_of};
 
 use super::Graph;
 
@@ -19,6 +20,7 @@ pub fn simplify(graph: &mut Graph) {
     loop {
         let mut changed = clean::fold_constants(graph);
         changed |= clean::forward_copies(graph);
+        changed |= fuse_softmax::fuse(graph);
         changed |= fuse_maps::fuse(graph);
         changed |= split_maps::split(graph);
         changed |= fold_affine::fold(graph);
