@@ -50,7 +50,7 @@ enum Subcommands {
     /// Run everything that is checked; a missing emulator is a failure.
     Test,
     /// Run a model on an emulated board and compare every output with the host, bit for bit.
-    Emulate(Emulate),
+    Emulate(Box<Emulate>),
     /// List the boards.
     Boards {
         /// One object a board.

@@ -15,7 +15,7 @@ struct Step {
     name: String,
     folder: PathBuf,
     arguments: String,
-    environment: &'static [(&'static str, &'static str)],
+    environment: Vec<(&'static str, String)>,
 }
 
 /// What the steps have counted.
@@ -55,11 +55,11 @@ fn steps() -> Result<Vec<Step>> {
     const EMULATORS: &[(&str, &str)] = &[("REQUIRE_EMULATORS", "1")];
     const NO_WARNINGS: &[(&str, &str)] = &[("RUSTDOCFLAGS", "-D warnings")];
     let root = workspace::root();
-    let host = |name: &str, arguments: &str, environment| Step {
+    let host = |name: &str, arguments: &str, environment: &[(&'static str, &str)]| Step {
         name: name.into(),
         folder: root.clone(),
         arguments: arguments.into(),
-        environment,
+        environment: environment.iter().map(|&(key, value)| (key, value.to_owned())).collect(),
     };
     let mut steps = vec![
         host("format", "fmt --all --check", &[]),
@@ -69,6 +69,7 @@ fn steps() -> Result<Vec<Step>> {
         host("tinymlp-codegen as build scripts use it", "clippy --package tinymlp-codegen --lib -- -D warnings", &[]),
         host("tests, host and emulated boards", "test --workspace --all-features", EMULATORS),
     ];
+    steps.extend(oldest_compiler()?);
     // Firmware packages are outside the workspace. The harness has no target of its own: it gets all of theirs.
     let boards = board::all()?;
     let targets: BTreeSet<_> = boards.iter().map(|board| board.target.as_str()).collect();
@@ -77,7 +78,7 @@ fn steps() -> Result<Vec<Step>> {
             name: format!("{name}: {}", arguments.split(" -- ").next().unwrap_or_default()),
             folder: workspace::boards().join(name),
             arguments,
-            environment: &[],
+            environment: Vec::new(),
         });
     };
     package("harness", "fmt --check".into());
@@ -92,6 +93,30 @@ fn steps() -> Result<Vec<Step>> {
     Ok(steps)
 }
 
+/// A check with the oldest compiler that Cargo.toml promises, unless this run's is that one.
+fn oldest_compiler() -> Result<Option<Step>> {
+    let manifest = workspace::root().join("Cargo.toml");
+    let text = std::fs::read_to_string(&manifest).context(|| format!("cannot read {}", manifest.display()))?;
+    let promised = text.lines().find_map(|line| line.strip_prefix("rust-version = "));
+    let promised = promised.ok_or_else(|| Error::new("Cargo.toml says no rust-version"))?.trim_matches('"').to_owned();
+    if workspace::rustc_version()?.starts_with(&format!("rustc {promised}.")) {
+        outln!("rust-version: {promised} is the compiler of this run, so every step checks it");
+        return Ok(None);
+    }
+    let name = format!("{promised}.0");
+    let installed = Command::new("rustup").args(["run", &name, "rustc", "-V"]).output();
+    if !installed.is_ok_and(|output| output.status.success()) {
+        outln!("NOT RUN: rust-version {promised} (rustup toolchain install {name})");
+        return Ok(None);
+    }
+    Ok(Some(Step {
+        name: format!("rust-version {promised}"),
+        folder: workspace::root(),
+        arguments: "check --package tinymlp --package tinymlp-codegen --all-features --target-dir target/oldest".into(),
+        environment: vec![("RUSTUP_TOOLCHAIN", name)],
+    }))
+}
+
 /// Runs a step with its output shown, and counts its tests; a step without tests counts as one.
 fn execute(step: &Step) -> Result<Tally> {
     let mut command: Command = workspace::cargo();
@@ -101,7 +126,7 @@ fn execute(step: &Step) -> Result<Tally> {
     let mut child = command
         .args(step.arguments.split(' '))
         .current_dir(&step.folder)
-        .envs(step.environment.iter().copied())
+        .envs(step.environment.iter().map(|(key, value)| (key, value)))
         .stdout(Stdio::piped())
         .spawn()
         .context(|| "cannot run cargo".into())?;

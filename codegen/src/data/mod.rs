@@ -131,26 +131,24 @@ fn rows_of(graph: &Graph, id: TensorId, array: &Array) -> std::result::Result<us
         return Err(Problem::new(name, format!("is empty (shape {})", show_shape(&array.shape)))
             .help("give at least one row; a few hundred representative ones make a good calibration"));
     }
-    // One row alone may come without the leading axis.
-    let single = array.shape.iter().product::<usize>() == wanted && array.shape.first() != Some(&1) && wanted > 1;
-    let rows = if single && array.shape.len() == expected.len().max(1) && array.shape == expected {
+    let first = array.shape.first().copied().unwrap_or(1);
+    let rows = if array.values.len() == first * wanted {
+        first
+    } else if array.values.len() == wanted {
+        // One row alone may come without the leading axis.
         1
     } else {
-        let n = array.shape.first().copied().unwrap_or(1);
-        if n == 0 || array.values.len() / n != wanted || array.values.len() % n != 0 {
-            let width = if n == 0 { 0 } else { array.values.len() / n };
-            return Err(Problem::new(
-                name,
-                format!(
-                    "has shape {}: {n} rows of {width} values, but input '{}' takes {wanted} values a row (shape {})",
-                    show_shape(&array.shape),
-                    tensor.name,
-                    show_shape(expected),
-                ),
-            )
-            .help("the first axis counts the rows; the rest must have as many elements as the model's input"));
-        }
-        n
+        let width = array.values.len().checked_div(first).unwrap_or(0);
+        return Err(Problem::new(
+            name,
+            format!(
+                "has shape {}: {first} rows of {width} values, but input '{}' takes {wanted} values a row (shape {})",
+                show_shape(&array.shape),
+                tensor.name,
+                show_shape(expected),
+            ),
+        )
+        .help("the first axis counts the rows; the rest must have as many elements as the model's input"));
     };
     if let Some(bad) = array.values.iter().position(|v| !v.is_finite()) {
         let (row, column) = (bad / wanted.max(1), bad % wanted.max(1));

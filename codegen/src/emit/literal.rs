@@ -178,11 +178,11 @@ pub(super) fn indented(text: &str) -> String {
     text.lines().map(|l| if l.is_empty() { "\n".into() } else { format!("    {l}\n") }).collect()
 }
 
-/// A kernel's constant. `external(field, width, values)` may take an array away and name the file it is in.
-pub(super) fn constant(
-    constant: &Constant,
-    external: &mut dyn FnMut(&str, usize, &[i32]) -> Option<String>,
-) -> Literal {
+/// Given a field's name, the width of its elements and the elements: may take an array away and name the file it is in.
+pub(super) type External<'a> = &'a mut dyn FnMut(&str, usize, &[i32]) -> Option<String>;
+
+/// A kernel's constant.
+pub(super) fn constant(constant: &Constant, external: External<'_>) -> Literal {
     let name = constant.ty.split('<').next().unwrap_or_default();
     let path = format!("kernels::{name}");
     match &constant.fields {
@@ -198,7 +198,7 @@ pub(super) fn constant(
     }
 }
 
-fn field(name: &str, field: &Field, external: &mut dyn FnMut(&str, usize, &[i32]) -> Option<String>) -> Literal {
+fn field(name: &str, field: &Field, external: External<'_>) -> Literal {
     match field {
         Field::Integer(v) => Literal::Atom(v.to_string()),
         Field::Bool(v) => Literal::Atom(v.to_string()),

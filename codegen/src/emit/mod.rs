@@ -239,11 +239,8 @@ impl Emitter<'_> {
             });
             // Arrays stay in flash as they are; single numbers become part of the code.
             let keyword = if arrays { "static" } else { "const" };
-            let _ = write!(
-                self.text,
-                "{}\n",
-                literal::item(&format!("{keyword} {name}: kernels::{}", constant.ty), &value)
-            );
+            let head = format!("{keyword} {name}: kernels::{}", constant.ty);
+            let _ = writeln!(self.text, "{}", literal::item(&head, &value));
             found.push(name);
         }
         found
@@ -278,10 +275,8 @@ impl Emitter<'_> {
         let mut text = String::new();
         let result = view(out_type.name(), step.inputs.len());
         let bytes = plan.values[step.output].bytes();
-        if step.in_place {
-            if let Place::Arena(at) = plan.values[step.output].place {
-                return format!("    {constant}.run_in_place(scratch.update::<{at}, {result}>());\n");
-            }
+        if let (true, Place::Arena(at)) = (step.in_place, plan.values[step.output].place) {
+            return format!("    {constant}.run_in_place(scratch.update::<{at}, {result}>());\n");
         }
         let from_arena = |v: &ValueId| matches!(plan.values[*v].place, Place::Arena(_));
         let reads_arena = step.inputs.iter().any(from_arena);
@@ -362,14 +357,17 @@ fn comment(plan: &Plan, step: &Step) -> String {
     text
 }
 
-/// `PREFIX` for one tensor; with their names for several.
+/// `PREFIX` for one tensor; with their names for several. A name that begins with the prefix is not given it twice.
 fn io_names<'a>(prefix: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
     let fields = names::fields(names);
     if fields.len() == 1 {
-        vec![prefix.to_owned()]
-    } else {
-        fields.iter().map(|f| format!("{prefix}_{}", f.to_uppercase())).collect()
+        return vec![prefix.to_owned()];
     }
+    let name = |field: &String| {
+        let field = field.to_uppercase();
+        if field.starts_with(&format!("{prefix}_")) { field } else { format!("{prefix}_{field}") }
+    };
+    names::distinct(fields.iter().map(name))
 }
 
 /// A nested array type; a scalar is an array of one.

@@ -64,6 +64,12 @@ pub(super) fn fields<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
         .collect()
 }
 
+/// The names, with numbers behind those that were there before.
+pub(super) fn distinct(names: impl Iterator<Item = String>) -> Vec<String> {
+    let mut taken = HashSet::new();
+    names.map(|name| unique(&name, &mut taken)).collect()
+}
+
 /// Distinct names of constants.
 #[derive(Debug)]
 pub(super) struct Names(HashSet<String>);

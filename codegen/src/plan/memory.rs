@@ -25,7 +25,8 @@ pub fn place(blocks: &[Block]) -> (Vec<usize>, usize) {
     let alive = |step: usize| blocks.iter().filter(|b| b.from <= step && step <= b.to).map(|b| b.bytes).sum::<usize>();
     let bound = (0..steps).map(alive).max().unwrap_or(0);
     let mut best: Option<(Vec<usize>, usize)> = None;
-    let keys: [fn(&Block) -> (usize, usize); 4] = [
+    type Key = fn(&Block) -> (usize, usize);
+    let keys: [Key; 4] = [
         |b| (usize::MAX - b.bytes, b.from),
         |b| (usize::MAX - (b.to - b.from), usize::MAX - b.bytes),
         |b| (usize::MAX - b.bytes * (b.to - b.from + 1), b.from),

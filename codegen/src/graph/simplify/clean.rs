@@ -69,6 +69,22 @@ pub(super) fn forward_copies(graph: &mut Graph) -> bool {
     changed
 }
 
+/// Lets `ArgMax` search the logits instead of their softmax, whose largest elements quantization may make equal.
+pub(super) fn search_logits(graph: &mut Graph) -> bool {
+    let mut changed = false;
+    for k in 0..graph.nodes.len() {
+        let Op::ArgMax { axis, .. } = graph.nodes[k].op else { continue };
+        let Some(before) = graph.producer(graph.nodes[k].inputs[0]) else { continue };
+        if let Op::Softmax { axis: along } | Op::LogSoftmax { axis: along } = graph.nodes[before].op
+            && along == axis
+        {
+            graph.nodes[k].inputs[0] = graph.nodes[before].inputs[0];
+            changed = true;
+        }
+    }
+    changed
+}
+
 /// Readers of `to` read `from`, as far as that keeps outputs apart from inputs and from each other.
 fn redirect(graph: &mut Graph, node: usize, from: TensorId, to: TensorId) -> bool {
     let mut changed = false;

@@ -21,6 +21,7 @@ pub fn simplify(graph: &mut Graph) {
         let mut changed = clean::fold_constants(graph);
         changed |= clean::forward_copies(graph);
         changed |= fuse_softmax::fuse(graph);
+        changed |= clean::search_logits(graph);
         changed |= fuse_maps::fuse(graph);
         changed |= split_maps::split(graph);
         changed |= fold_affine::fold(graph);
