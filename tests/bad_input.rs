@@ -123,12 +123,12 @@ impl Folder {
         self.refused(&format!("evaluate good.onnx --calibration good.npy --inputs {name} --outputs out.npy"), &words);
     }
 
-    /// [`Folder::run`] with at most a gigabyte of address space, where `sh` can limit it.
+    /// [`Folder::run`] with at most 200 MB of address space, where `sh` can limit it.
     fn in_little_memory(&self, line: &str) -> Output {
         if cfg!(not(target_os = "linux")) {
             return self.run(line);
         }
-        let limited = format!("ulimit -v 1000000; exec \"$0\" {line}");
+        let limited = format!("ulimit -v 200000; exec \"$0\" {line}");
         Command::new("sh").arg("-c").arg(limited).arg(&*TINYMLP).current_dir(&self.0).output().expect("it runs")
     }
 

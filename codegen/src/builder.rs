@@ -83,11 +83,11 @@ impl Builder {
         self
     }
 
-    /// How much further than the calibration data ranges reach, as a share; see
+    /// How much further than the calibration data ranges reach, as a share (0.05 if not given); see
     /// [`quantize::Options::headroom`](crate::quantize::Options::headroom).
     #[must_use]
     pub fn headroom(mut self, share: f64) -> Self {
-        self.options.headroom = Some(share);
+        self.options.headroom = share;
         self
     }
 
@@ -139,10 +139,8 @@ impl Builder {
     /// # Errors
     /// Everything that is wrong with the model, the calibration data or the options.
     pub fn compile(&self) -> Result<Compiled> {
-        if let Some(share) = self.options.headroom
-            && !(0.0..=16.0).contains(&share)
-        {
-            let reason = format!("{share} is no share from 0 to 16");
+        if !(0.0..=16.0).contains(&self.options.headroom) {
+            let reason = format!("{} is no share from 0 to 16", self.options.headroom);
             return Err(Problem::new("headroom", reason).into());
         }
         let (graph, sha256) = self.read()?;

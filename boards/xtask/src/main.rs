@@ -85,9 +85,9 @@ struct Emulate {
     /// How ranges are chosen: min-max, mse, percentile or percentile=99.9.
     #[arg(long, default_value = "min-max")]
     observer: Observer,
-    /// How much further than the calibration data ranges reach, as a share [default: 5 / rows].
-    #[arg(long, value_name = "SHARE")]
-    headroom: Option<f64>,
+    /// How much further than the calibration data ranges reach, as a share.
+    #[arg(long, default_value_t = 0.05, value_name = "SHARE")]
+    headroom: f64,
     /// A layer or input that gets int16 activations (repeatable; `all` for all).
     #[arg(long, value_name = "NAME")]
     int16: Vec<String>,
@@ -141,10 +141,7 @@ fn emulate(arguments: &Emulate) -> Result<()> {
                 labels: arguments.labels.clone(),
             };
             let configure = |mut builder: Builder| {
-                builder = builder.observer(arguments.observer);
-                if let Some(share) = arguments.headroom {
-                    builder = builder.headroom(share);
-                }
+                builder = builder.observer(arguments.observer).headroom(arguments.headroom);
                 arguments.int16.iter().fold(builder, |b, layer| b.int16(layer))
             };
             let artifact = artifact::simulate(&files, configure, arguments.limit)?.artifact;

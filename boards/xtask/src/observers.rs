@@ -22,7 +22,7 @@ const OBSERVERS: [(&str, Observer); 5] = [
     ("mse", Observer::Mse),
 ];
 
-const HEADROOMS: [Option<f64>; 6] = [None, Some(0.0), Some(0.05), Some(0.1), Some(0.2), Some(0.4)];
+const HEADROOMS: [f64; 5] = [0.0, 0.05, 0.1, 0.2, 0.4];
 
 const FOLDS: usize = 8;
 
@@ -32,10 +32,10 @@ pub fn run() -> Result<()> {
     HEADROOMS.into_iter().try_for_each(table)
 }
 
-fn table(headroom: Option<f64>) -> Result<()> {
+fn table(headroom: f64) -> Result<()> {
     let mut sums = [0.0; OBSERVERS.len()];
     let models = models();
-    outln!("\nheadroom {}", headroom.map_or("5 / rows (the default)".into(), |share| share.to_string()));
+    outln!("\nheadroom {headroom}");
     out!("{:<24}", "");
     OBSERVERS.iter().for_each(|(name, _)| out!("{name:>10}"));
     outln!();

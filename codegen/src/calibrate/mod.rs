@@ -30,8 +30,6 @@ pub struct Statistics {
 /// The statistics of all tensors of a graph; `None` for constants, indices and what is no longer computed.
 #[derive(Clone, Debug)]
 pub struct Calibration {
-    /// Number of rows observed.
-    pub rows: usize,
     /// By tensor.
     pub tensors: Vec<Option<Statistics>>,
     /// Things the user should know that are no errors.
@@ -109,7 +107,7 @@ pub fn calibrate(graph: &Graph, rows: &Rows, stuck: StuckColumns) -> Result<Cali
             }
         }
     }
-    Ok(Calibration { rows: rows.len(), tensors, notes })
+    Ok(Calibration { tensors, notes })
 }
 
 fn check_columns(

@@ -42,9 +42,9 @@ struct Quantization {
     /// How ranges are chosen: min-max, mse, percentile or percentile=99.9.
     #[arg(long, default_value = "min-max", value_name = "OBSERVER")]
     observer: Observer,
-    /// How much further than the calibration data ranges reach, as a share [default: 5 / rows].
-    #[arg(long, value_name = "SHARE")]
-    headroom: Option<f64>,
+    /// How much further than the calibration data ranges reach, as a share.
+    #[arg(long, default_value_t = 0.05, value_name = "SHARE")]
+    headroom: f64,
     /// A layer or input that gets int16 activations (repeatable; `all` for all).
     #[arg(long, value_name = "NAME")]
     int16: Vec<String>,
@@ -58,10 +58,11 @@ struct Quantization {
 
 impl Quantization {
     fn builder(&self) -> Builder {
-        let mut builder = Builder::new(&self.model).calibration(&self.calibration).observer(self.observer).io(self.io);
-        if let Some(share) = self.headroom {
-            builder = builder.headroom(share);
-        }
+        let mut builder = Builder::new(&self.model)
+            .calibration(&self.calibration)
+            .observer(self.observer)
+            .headroom(self.headroom)
+            .io(self.io);
         if let Some(name) = &self.name {
             builder = builder.name(name);
         }

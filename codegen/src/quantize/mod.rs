@@ -1,46 +1,50 @@
 //! From the float graph and its calibration to an integer plan.
 //!
-//! The driver decides what the tensors have in common (which share a scale, which clamps join the layer before,
-//! which affine functions are an input's quantization) and chooses every tensor's numbers; the rules, one file an
+//! `decisions` finds what the tensors have in common (which share a scale, which clamps join the layer before, which
+//! affine functions are an input's quantization), `ranges` chooses every tensor's numbers, and the rules, one file an
 //! operator, turn nodes into steps.
 
 mod arg_max;
 mod clamp;
 mod concat;
+mod decisions;
 mod gemm;
 mod map;
 mod mat_mul;
 mod movement;
+mod ranges;
 mod reduce;
 mod scale;
 mod softmax;
 
-use crate::calibrate::{Calibration, Observer, Range};
+use crate::calibrate::{Calibration, Observer};
 use crate::error::{Problem, Problems, Result};
 use crate::graph::simplify::affine_of;
-use crate::graph::{Expr, Graph, Kind, Node, Op, TensorId, show_shape};
+use crate::graph::{Graph, Node, Op, TensorId, show_shape};
 use crate::plan::kernels::{Kernel, Limits};
 use crate::plan::{Features, Input, Output, Place, Plan, Quant, Step, Type, Value, ValueId};
+use decisions::Decisions;
+use ranges::choose_quants;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 /// What the user decides.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// How ranges are chosen.
     pub observer: Observer,
-    /// How much further than that ranges reach, as a share; `None` for [`headroom`] of the calibration rows. 0 suits data
-    /// whose limits are known.
-    pub headroom: Option<f64>,
+    /// How much further than that ranges reach, as a share. A few hundred rows do not show the extremes, and a value that
+    /// saturates costs more than a coarser step. The default did best in cross-validation (`cargo xtask observers`); 0
+    /// suits data whose limits are known.
+    pub headroom: f64,
     /// Nodes, inputs or tensors whose values are int16; `all` for all.
     pub int16: Vec<String>,
 }
 
-/// The share by which ranges reach beyond what `rows` rows show. The fewer rows, the likelier is a value beyond the
-/// largest of them, and one that saturates costs more than a coarser step. `cargo xtask observers` compares it with
-/// fixed shares.
-pub fn headroom(rows: usize) -> f64 {
-    (5.0 / rows.max(1) as f64).min(0.25)
+impl Default for Options {
+    fn default() -> Self {
+        Self { observer: Observer::default(), headroom: 0.05, int16: Vec::new() }
+    }
 }
 
 /// Quantizes a simplified graph.
@@ -73,10 +77,7 @@ pub fn quantize(graph: &Graph, calibration: &Calibration, options: &Options) -> 
             problems.push(problem);
         }
     }
-    if !problems.is_empty() {
-        return problems.finish(()).and_then(|()| unreachable_plan());
-    }
-    let outputs = q.add_outputs(&mut problems);
+    let outputs = if problems.is_empty() { q.add_outputs(&mut problems) } else { Vec::new() };
     let int16 = q.values.iter().filter(|v| v.quant.ty == Type::I16).count();
     let quantization = format!(
         "int8 weights per output channel, int32 bias, {} activations, {}",
@@ -100,185 +101,6 @@ pub fn quantize(graph: &Graph, calibration: &Calibration, options: &Options) -> 
     };
     plan.place_values();
     problems.finish(plan)
-}
-
-/// `finish` of noted problems is always an error.
-fn unreachable_plan() -> Result<Plan> {
-    Err(Problem::new("quantization", "failed without a reason; please report this").into())
-}
-
-/// What follows from the structure of the graph alone.
-#[derive(Debug)]
-struct Decisions {
-    /// Nodes that are part of another step.
-    absorbed: Vec<bool>,
-    /// By node: the clamp that joins it, and the node the clamp was.
-    clamp: Vec<Option<(clamp::Bounds, usize)>>,
-    /// By graph input: the node whose affine function is its quantization.
-    scaler: Vec<Option<usize>>,
-    /// By tensor: the tensor whose quantization it shares.
-    shares: Vec<TensorId>,
-    /// By tensor: number type.
-    types: Vec<Type>,
-}
-
-impl Decisions {
-    fn new(graph: &Graph, options: &Options, problems: &mut Problems) -> Self {
-        let mut absorbed = vec![false; graph.nodes.len()];
-        let mut clamps = vec![None; graph.nodes.len()];
-        for (k, node) in graph.nodes.iter().enumerate() {
-            let Some(bounds) = clamp::bounds_of(graph, node) else { continue };
-            let source = node.inputs[0];
-            let Some(producer) = graph.producer(source) else { continue };
-            let alone = graph.consumers(source) == [k] && !graph.is_output(source);
-            if alone && clamps[producer].is_none() && clamp::joins(graph, &graph.nodes[producer]) {
-                clamps[producer] = Some((bounds, k));
-                absorbed[k] = true;
-            }
-        }
-        let scaler: Vec<Option<usize>> = graph
-            .inputs
-            .iter()
-            .map(|&input| {
-                let consumers = graph.consumers(input);
-                let &[only] = consumers.as_slice() else { return None };
-                let affine = affine_of(graph, &graph.nodes[only])?;
-                let usable =
-                    affine.factor.iter().all(|&f| f != 0.0) && !graph.is_output(input) && clamps[only].is_none();
-                usable.then_some(only)
-            })
-            .collect();
-        for &k in scaler.iter().flatten() {
-            absorbed[k] = true;
-        }
-        let mut shares: Vec<TensorId> = (0..graph.tensors.len()).collect();
-        for (k, node) in graph.nodes.iter().enumerate() {
-            if movement::keeps_values(graph, node) && clamps[k].is_none() {
-                shares[node.output] = shares[node.inputs[0]];
-            }
-        }
-        let mut types = vec![Type::I8; graph.tensors.len()];
-        for name in &options.int16 {
-            let mut found = name == "all";
-            let mut mark = |tensor: TensorId| types[shares[tensor]] = Type::I16;
-            for (k, node) in graph.nodes.iter().enumerate() {
-                if name == "all" || node.name == *name || graph.tensors[node.output].name == *name {
-                    found = true;
-                    mark(clamps[k].map_or(node.output, |(_, c): (_, usize)| graph.nodes[c].output));
-                }
-            }
-            for (&input, scaler) in graph.inputs.iter().zip(&scaler) {
-                if name == "all" || graph.tensors[input].name == *name {
-                    found = true;
-                    mark(scaler.map_or(input, |k| graph.nodes[k].output));
-                }
-            }
-            if !found {
-                let names: Vec<_> = graph.nodes.iter().map(|n| n.name.as_str()).collect();
-                problems.push(
-                    Problem::new(format!("int16 '{name}'"), "names no node, tensor or input of the model")
-                        .help(format!("one of {names:?}, an input's name, or 'all'")),
-                );
-            }
-        }
-        for id in 0..types.len() {
-            types[id] = if graph.tensors[id].kind == Kind::Index { Type::U16 } else { types[shares[id]] };
-        }
-        Self { absorbed, clamp: clamps, scaler, shares, types }
-    }
-
-    /// Whether a tensor is an input after the affine function that is its quantization.
-    fn is_scaled_input(&self, graph: &Graph, tensor: TensorId) -> bool {
-        self.scaler.iter().flatten().any(|&k| graph.nodes[k].output == tensor)
-    }
-
-    /// The tensor a node's step computes: its own, or the clamp's that joined it.
-    fn result(&self, graph: &Graph, k: usize) -> TensorId {
-        self.clamp[k].map_or(graph.nodes[k].output, |(_, c)| graph.nodes[c].output)
-    }
-}
-
-/// The numbers of every tensor.
-fn choose_quants(
-    graph: &Graph,
-    calibration: &Calibration,
-    options: &Options,
-    decisions: &Decisions,
-) -> Vec<Option<Quant>> {
-    let mut quants: Vec<Option<Quant>> = vec![None; graph.tensors.len()];
-    // In the order of computation: what a function can reach depends on the numbers of its operand.
-    let order: Vec<TensorId> = graph.inputs.iter().copied().chain(graph.nodes.iter().map(|n| n.output)).collect();
-    for id in order {
-        let ty = decisions.types[id];
-        if ty == Type::U16 {
-            quants[id] = Some(Quant { ty, scale: 1.0, zero_point: 0 });
-            continue;
-        }
-        let Some(statistics) = &calibration.tensors[id] else { continue };
-        if decisions.shares[id] != id {
-            continue;
-        }
-        let producer = graph.producer(id).map(|k| &graph.nodes[k]);
-        if matches!(producer.map(|n| &n.op), Some(Op::Softmax { .. })) {
-            quants[id] = Some(softmax::quant(ty));
-            continue;
-        }
-        let (min, max) = ty.limits();
-        let function = only_function(graph, decisions, id);
-        let f = function.map(|expr| move |x: f64| expr.eval(&[x]));
-        let through = f.as_ref().map(|f| f as &dyn Fn(f64) -> f64);
-        // What the caller gives and gets is not clipped: a saturated reading or logit is an error one can see.
-        let observer = if is_port(graph, decisions, id) { Observer::MinMax } else { options.observer };
-        let range = observer.range(statistics, (max - min + 1) as u32, through);
-        let wide = 1.0 + options.headroom.unwrap_or_else(|| headroom(calibration.rows));
-        let range = Range { low: range.low * wide, high: range.high * wide };
-        let reach = producer.map_or(EVERYTHING, |node| reach(graph, decisions, node, &quants));
-        let range = Range { low: range.low.max(reach.low.min(0.0)), high: range.high.min(reach.high.max(0.0)) };
-        quants[id] = Some(scale::quant(ty, range));
-    }
-    for id in 0..graph.tensors.len() {
-        if quants[id].is_none() {
-            quants[id] = quants[decisions.shares[id]];
-        }
-    }
-    quants
-}
-
-const EVERYTHING: Range = Range { low: f64::NEG_INFINITY, high: f64::INFINITY };
-
-/// What a node can compute at all: between a clamp's bounds, and between the least and the largest result that a
-/// function has for the integers of its operand.
-fn reach(graph: &Graph, decisions: &Decisions, node: &Node, quants: &[Option<Quant>]) -> Range {
-    if let Some(bounds) = clamp::bounds_of(graph, node) {
-        return Range { low: bounds.low, high: bounds.high };
-    }
-    let (Op::Map(expr), &[operand]) = (&node.op, node.inputs.as_slice()) else { return EVERYTHING };
-    let Some(x) = quants[decisions.shares[operand]] else { return EVERYTHING };
-    let (min, max) = x.ty.limits();
-    let step = if x.ty == Type::I16 { 16 } else { 1 };
-    let values = (min..=max).step_by(step).map(|q| expr.eval(&[x.real(q)])).filter(|v| v.is_finite());
-    let reached = values.fold(Range { low: f64::INFINITY, high: f64::NEG_INFINITY }, |r, v| Range {
-        low: r.low.min(v),
-        high: r.high.max(v),
-    });
-    if reached.low <= reached.high { reached } else { EVERYTHING }
-}
-
-/// Whether a tensor, or one with the same numbers, is the caller's.
-fn is_port(graph: &Graph, decisions: &Decisions, id: TensorId) -> bool {
-    let mut same = (0..graph.tensors.len()).filter(|&t| decisions.shares[t] == id);
-    same.any(|t| graph.is_output(t) || graph.inputs.contains(&t) || decisions.is_scaled_input(graph, t))
-}
-
-/// The function, if a tensor's values go through one function of one number and nowhere else.
-fn only_function<'g>(graph: &'g Graph, decisions: &Decisions, tensor: TensorId) -> Option<&'g Expr> {
-    let consumers = graph.consumers(tensor);
-    let &[k] = consumers.as_slice() else { return None };
-    let node = &graph.nodes[k];
-    let Op::Map(expr) = &node.op else { return None };
-    let function = node.inputs.len() == 1 && !decisions.absorbed[k];
-    let same_shape = graph.tensors[node.output].shape == graph.tensors[tensor].shape;
-    (function && !graph.is_output(tensor) && same_shape).then_some(expr)
 }
 
 /// The plan in the making.
