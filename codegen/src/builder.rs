@@ -120,18 +120,29 @@ impl Builder {
         Ok(self.read()?.0)
     }
 
-    /// The simplified graph, and the file's hash.
+    /// The simplified graph, and the hash of the model's files.
     fn read(&self) -> Result<(Graph, String)> {
         let cannot = |e| Problem::new(self.model.display().to_string(), format!("cannot be read: {e}"));
         let bytes = std::fs::read(&self.model).map_err(cannot)?;
-        let folder = self.model.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut graph = import::from_bytes("", &bytes, Some(folder)).map_err(|e| e.in_file(&self.model))?;
+        let mut graph = import::from_bytes("", &bytes, Some(self.folder())).map_err(|e| e.in_file(&self.model))?;
         graph.name = self.name.clone().unwrap_or_else(|| {
             self.model.file_stem().map_or_else(|| "model".into(), |s| s.to_string_lossy().into_owned())
         });
         simplify(&mut graph);
-        let sha256 = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
-        Ok((graph, sha256))
+        let mut hash = Sha256::new_with_prefix(&bytes);
+        for file in self.external_files(&bytes) {
+            // It was read a moment ago; a file that is gone since then is a problem of the next run.
+            hash.update(std::fs::read(file).unwrap_or_default());
+        }
+        Ok((graph, hash.finalize().iter().map(|b| format!("{b:02x}")).collect()))
+    }
+
+    fn folder(&self) -> &Path {
+        self.model.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    }
+
+    fn external_files(&self, model: &[u8]) -> Vec<PathBuf> {
+        import::external_files(model).into_iter().map(|file| self.folder().join(file)).collect()
     }
 
     /// Compiles the model without writing anything.
@@ -153,18 +164,20 @@ impl Builder {
         let calibration = calibrate(&graph, &rows, self.stuck).map_err(|e| e.in_file(file))?;
         let mut plan = quantize(&graph, &calibration, &self.options).map_err(|e| e.in_file(&self.model))?;
         plan.sha256 = sha256;
-        let report = report(&graph, &plan, &rows, &calibration.notes);
+        plan.notes.splice(0..0, calibration.notes);
+        let report = report(&graph, &plan, &rows);
         let module = emit(&plan, self.io)?;
         Ok(Compiled { graph, plan, report, module })
     }
 
-    /// Compiles the model and writes the module to `OUT_DIR`, for a build script: tells Cargo which files it read, and
-    /// reports notes as warnings.
+    /// Compiles the model and writes the module to `OUT_DIR`, for a build script, and tells Cargo which files it
+    /// read. What there is to know is in `report.json` there.
     ///
     /// # Errors
     /// As [`Builder::compile`], or a folder that cannot be written.
     pub fn generate(&self) -> Result<()> {
-        for file in [Some(&self.model), self.calibration.as_ref()].into_iter().flatten() {
+        let external = self.external_files(&std::fs::read(&self.model).unwrap_or_default());
+        for file in [Some(&self.model), self.calibration.as_ref()].into_iter().flatten().chain(&external) {
             println!("cargo::rerun-if-changed={}", file.display());
         }
         let Some(out) = std::env::var_os("OUT_DIR") else {

@@ -12,7 +12,7 @@ use serde::Serialize;
 pub struct Report {
     /// Name of the model.
     pub model: String,
-    /// SHA-256 of the model file.
+    /// SHA-256 of the model file, followed by its files of weights.
     pub sha256: String,
     /// Version of the generator.
     pub generator: String,
@@ -80,6 +80,8 @@ pub struct Layer {
     pub scale: f64,
     /// The integer that stands for zero.
     pub zero_point: i32,
+    /// Largest error of an interpolated table against its function, over all inputs, in steps of the result.
+    pub table_error: Option<i32>,
     /// Proved bound of the accumulators' magnitude.
     pub accumulator_bound: Option<i64>,
 }
@@ -107,7 +109,7 @@ impl Noise {
 }
 
 /// Runs the calibration rows through the float graph and the plan, and describes the plan.
-pub fn report(graph: &Graph, plan: &Plan, rows: &Rows, notes: &[String]) -> Report {
+pub fn report(graph: &Graph, plan: &Plan, rows: &Rows) -> Report {
     let mut float = Evaluator::new(graph);
     let mut simulator = Simulator::new(plan);
     let mut noise = vec![Noise::default(); plan.values.len()];
@@ -145,6 +147,7 @@ pub fn report(graph: &Graph, plan: &Plan, rows: &Rows, notes: &[String]) -> Repo
                 saturated_percent: (1e4 * noise.saturated as f64 / noise.count.max(1) as f64).round() / 100.0,
                 scale: value.quant.scale,
                 zero_point: value.quant.zero_point,
+                table_error: step.table_error,
                 accumulator_bound: step.bound,
             }
         })
@@ -170,7 +173,7 @@ pub fn report(graph: &Graph, plan: &Plan, rows: &Rows, notes: &[String]) -> Repo
         inputs: plan.inputs.iter().map(|i| port(&i.name, &i.shape, i.value, i.features.is_none())).collect(),
         outputs: plan.outputs.iter().map(|o| port(&o.name, &o.shape, o.value, true)).collect(),
         layers,
-        notes: notes.to_vec(),
+        notes: plan.notes.clone(),
     }
 }
 

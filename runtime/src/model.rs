@@ -22,7 +22,7 @@ pub trait Model {
 pub struct Info {
     /// Name of the model.
     pub name: &'static str,
-    /// SHA-256 of the model file, in hexadecimal.
+    /// SHA-256 of the model file (followed by its files of weights, if any), in hexadecimal.
     pub sha256: &'static str,
     /// Multiply-accumulate operations of one inference.
     pub macs: u32,

@@ -34,6 +34,9 @@ pub(super) struct Options {
 pub(super) fn run(options: &Options) -> Result<()> {
     let compiled = options.quantization.builder().compile()?;
     let (graph, plan) = (&compiled.graph, &compiled.plan);
+    for note in &plan.notes {
+        eprintln!("note: {note}");
+    }
     let mut rows = Rows::new(graph, &data::load(&options.inputs)?, &options.inputs)?;
     let labels = match &options.labels {
         Some(file) => Some(data::load_labels(file, rows.len(), classes(graph))?),

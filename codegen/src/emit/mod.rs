@@ -354,6 +354,9 @@ fn comment(plan: &Plan, step: &Step) -> String {
         let bits = 64 - bound.leading_zeros();
         let _ = write!(text, ", |accumulator| <= {bound} ({bits} of 31 bits)");
     }
+    if let Some(error) = step.table_error {
+        let _ = write!(text, ", table within {error} steps");
+    }
     text
 }
 

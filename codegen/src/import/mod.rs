@@ -51,6 +51,17 @@ pub fn load(path: &Path) -> Result<Graph> {
     from_bytes(&name, &bytes, Some(directory)).map_err(|e| e.in_file(path))
 }
 
+/// The files beside a model that hold its weights, by their names in it; none for contents that are no model.
+pub fn external_files(bytes: &[u8]) -> Vec<String> {
+    let Ok(model) = decode(bytes) else { return Vec::new() };
+    let initializers = model.graph.iter().flat_map(|graph| &graph.initializer);
+    let locations = initializers.flat_map(|tensor| &tensor.external_data).filter(|entry| entry.key == "location");
+    let mut files: Vec<String> = locations.map(|entry| entry.value.clone()).collect();
+    files.sort_unstable();
+    files.dedup();
+    files
+}
+
 /// Reads a model from the contents of a file. `name` names the graph; weights in files of their own are looked for in
 /// `external_data_dir`.
 ///

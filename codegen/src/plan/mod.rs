@@ -134,6 +134,8 @@ pub struct Step {
     /// The largest magnitude that any accumulator of the step can reach, proved from its constants and the types
     /// and limits of its inputs.
     pub bound: Option<i64>,
+    /// Largest error of an interpolated table against its function, over all inputs, in steps of the output.
+    pub table_error: Option<i32>,
     /// Whether the output takes the place of the first input.
     pub in_place: bool,
 }
@@ -178,7 +180,7 @@ pub struct Output {
 pub struct Plan {
     /// Name of the model.
     pub name: String,
-    /// SHA-256 of the model file, in hexadecimal.
+    /// SHA-256 of the model file, followed by its files of weights, in hexadecimal.
     pub sha256: String,
     /// One line on the quantization, for the header of the module.
     pub quantization: String,
@@ -192,6 +194,8 @@ pub struct Plan {
     pub outputs: Vec<Output>,
     /// Bytes of the scratch arena.
     pub arena_bytes: usize,
+    /// What the user should know.
+    pub notes: Vec<String>,
 }
 
 impl Plan {

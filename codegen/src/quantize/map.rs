@@ -60,10 +60,33 @@ fn function(q: &mut Quantizer, k: usize, node: &Node, expr: &Expr) -> Result<(),
         let table = (0..=255u8).map(|bits| f(i32::from(bits as i8))).collect();
         q.push(k, Lookup { len, ty: y.ty, table }, vec![input], output, None);
     } else {
-        let table = (0..=512).map(|node| f(node * 128 - 32768)).collect();
+        let table: Vec<i32> = (0..=512).map(|node| f(node * 128 - 32768)).collect();
+        let error = interpolation_error(&table, f);
+        if error > NOTABLE {
+            let (name, origin, real) = (&node.name, &node.origin, f64::from(error) * y.scale);
+            q.notes.push(format!(
+                "node '{name}' ({origin}): its int16 table is off by up to {error} steps ({real:.3}), where the function \
+                 jumps or bends between two nodes; in int8 it is exact to half a step"
+            ));
+        }
         q.push(k, Interpolate { len, ty: y.ty, table }, vec![input], output, None);
+        if let Some(step) = q.steps.last_mut() {
+            step.table_error = Some(error);
+        }
     }
     Ok(())
+}
+
+/// Steps of int16 from which the error of an interpolated table is worth a note: half a step of int8.
+const NOTABLE: i32 = 128;
+
+/// Largest difference between an interpolated table and its function, over all inputs.
+fn interpolation_error(table: &[i32], f: impl Fn(i32) -> i32) -> i32 {
+    let nodes: [i16; 513] = std::array::from_fn(|k| table[k] as i16);
+    let x: Vec<i16> = (i16::MIN..=i16::MAX).collect();
+    let mut y = vec![0i16; x.len()];
+    tinymlp::kernels::dynamic::interpolate(&x, &nodes, &mut y);
+    x.iter().zip(y).map(|(&x, y)| (f(x.into()) - i32::from(y)).abs()).max().unwrap_or(0)
 }
 
 /// Two computed tensors.

@@ -63,6 +63,7 @@ pub fn quantize(graph: &Graph, calibration: &Calibration, options: &Options) -> 
         values: Vec::new(),
         steps: Vec::new(),
         value_of: HashMap::new(),
+        notes: Vec::new(),
     };
     let inputs = q.add_inputs();
     // What failed, and what only fails because of that.
@@ -88,7 +89,7 @@ pub fn quantize(graph: &Graph, calibration: &Calibration, options: &Options) -> 
             Observer::Mse => "least-squares ranges".to_owned(),
         }
     );
-    let Quantizer { values, steps, .. } = q;
+    let Quantizer { values, steps, notes, .. } = q;
     let mut plan = Plan {
         name: graph.name.clone(),
         sha256: String::new(),
@@ -98,6 +99,7 @@ pub fn quantize(graph: &Graph, calibration: &Calibration, options: &Options) -> 
         inputs,
         outputs,
         arena_bytes: 0,
+        notes,
     };
     plan.place_values();
     problems.finish(plan)
@@ -112,6 +114,7 @@ struct Quantizer<'a> {
     values: Vec<Value>,
     steps: Vec<Step>,
     value_of: HashMap<TensorId, ValueId>,
+    notes: Vec<String>,
 }
 
 impl Quantizer<'_> {
@@ -272,7 +275,7 @@ impl Quantizer<'_> {
         bound: Option<i64>,
     ) {
         let (name, origin) = (name.to_owned(), origin.to_owned());
-        self.steps.push(Step { name, origin, kernel, inputs, output, bound, in_place: false });
+        self.steps.push(Step { name, origin, kernel, inputs, output, bound, table_error: None, in_place: false });
     }
 
     /// The largest magnitude of the integers of a value, from its type.
