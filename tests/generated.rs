@@ -55,11 +55,11 @@ fn builder(fixture: &Fixture, int16: Int16) -> Result<Builder> {
 }
 
 #[test]
-fn every_model_compiles_but_those_that_append_constants() {
+fn every_model_compiles_but_products_of_int16() {
     let (cases, refused) = &*CASES;
-    let known = |r: &&String| r.contains("(Pad): joins the constant") || r.contains("multiplies two computed int16");
+    let known = |r: &&String| r.contains("multiplies two computed int16");
     assert_eq!(refused.iter().find(|r| !known(r)), None);
-    assert!(cases.len() >= 3 * 218, "{} cases; refused: {refused:#?}", cases.len());
+    assert!(cases.len() >= 3 * 223, "{} cases; refused: {refused:#?}", cases.len());
     let mut kernels: Vec<_> = cases.iter().flat_map(|c| &c.compiled.plan.steps).map(|step| step.kernel.op()).collect();
     kernels.sort_unstable();
     kernels.dedup();

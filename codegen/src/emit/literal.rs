@@ -198,7 +198,8 @@ pub(super) fn constant(constant: &Constant, external: External<'_>) -> Literal {
     }
 }
 
-fn field(name: &str, field: &Field, external: External<'_>) -> Literal {
+/// One field of a constant, or an array of its own.
+pub(super) fn field(name: &str, field: &Field, external: External<'_>) -> Literal {
     match field {
         Field::Integer(v) => Literal::Atom(v.to_string()),
         Field::Bool(v) => Literal::Atom(v.to_string()),

@@ -10,10 +10,11 @@ pub use convert::{FixedFormat, Io};
 
 use crate::error::Result;
 use crate::graph::Labels;
-use crate::plan::kernels::Fields;
+use crate::plan::kernels::{Field, Fields};
 use crate::plan::{Place, Plan, Quant, Step, Type, ValueId};
 use literal::Literal;
 use names::Names;
+use std::collections::HashMap;
 use std::fmt::Write;
 
 /// Arrays of more elements than this go into files of their own: rustc reads those far faster than literals.
@@ -41,9 +42,17 @@ pub struct Module {
 pub fn emit(plan: &Plan, io: Io) -> Result<Module> {
     let name = names::module(&plan.name);
     let type_name = names::type_name(&name);
-    let mut e = Emitter { plan, name: &name, text: String::new(), files: Vec::new(), names: Names::new(&type_name) };
+    let mut e = Emitter {
+        plan,
+        name: &name,
+        text: String::new(),
+        files: Vec::new(),
+        operands: HashMap::new(),
+        names: Names::new(&type_name),
+    };
     let (input_type, output_type) = e.types(&type_name);
     e.constants_of_io();
+    e.operands();
     let constants = e.constants();
     e.infer(&constants);
     e.model(&type_name);
@@ -90,6 +99,24 @@ struct Emitter<'p> {
     text: String,
     files: Vec<(String, Vec<u8>)>,
     names: Names,
+    /// Names of the constant operands.
+    operands: HashMap<ValueId, String>,
+}
+
+/// Takes long arrays into files of their own.
+fn external<'a>(
+    files: &'a mut Vec<(String, Vec<u8>)>,
+    module: &'a str,
+    constant: &'a str,
+) -> impl FnMut(&str, usize, &[i32]) -> Option<String> + 'a {
+    move |field, width, values| {
+        (values.len() > LONGEST_LITERAL).then(|| {
+            let file = format!("{module}.{}.{field}.bin", constant.to_lowercase());
+            let bytes = values.iter().flat_map(|v| v.to_le_bytes().into_iter().take(width)).collect();
+            files.push((file.clone(), bytes));
+            file
+        })
+    }
 }
 
 /// What may stay unused in the program that includes the module.
@@ -217,6 +244,20 @@ impl Emitter<'_> {
         );
     }
 
+    /// The constant operands.
+    fn operands(&mut self) {
+        for (id, value) in self.plan.values.iter().enumerate() {
+            let Some(elements) = &value.constant else { continue };
+            let name = self.names.constant(&value.name);
+            let ty = value.quant.ty;
+            let array = Field::row(ty.name(), ty.bytes(), elements.to_vec());
+            let literal = literal::field("data", &array, &mut external(&mut self.files, self.name, &name));
+            let head = format!("static {name}: [{}; {}]", ty.name(), elements.len());
+            let _ = writeln!(self.text, "{}", literal::item(&head, &literal));
+            self.operands.insert(id, name);
+        }
+    }
+
     /// The steps' constants; gives their names.
     fn constants(&mut self) -> Vec<String> {
         let plan = self.plan;
@@ -229,14 +270,7 @@ impl Emitter<'_> {
             }
             let name = self.names.constant(&step.name);
             let arrays = constant.bytes() > 0;
-            let value = literal::constant(&constant, &mut |field, width, values| {
-                (values.len() > LONGEST_LITERAL).then(|| {
-                    let file = format!("{}.{}.{field}.bin", self.name, name.to_lowercase());
-                    let bytes = values.iter().flat_map(|v| v.to_le_bytes().into_iter().take(width)).collect();
-                    self.files.push((file.clone(), bytes));
-                    file
-                })
-            });
+            let value = literal::constant(&constant, &mut external(&mut self.files, self.name, &name));
             // Arrays stay in flash as they are; single numbers become part of the code.
             let keyword = if arrays { "static" } else { "const" };
             let head = format!("{keyword} {name}: kernels::{}", constant.ty);
@@ -286,7 +320,7 @@ impl Emitter<'_> {
                 let _ = writeln!(text, "    let (y, {rest}) = scratch.write::<{at}, {bytes}, {result}>();");
                 "rest"
             }
-            Place::Output(_) | Place::Input(_) => {
+            Place::Output(_) | Place::Input(_) | Place::Constant => {
                 let target = self.caller(step.output, true);
                 let _ = writeln!(text, "    let y: &mut {result} = tinymlp::cast_mut({target});");
                 "scratch"
@@ -304,7 +338,7 @@ impl Emitter<'_> {
         text
     }
 
-    /// The caller's memory of a value.
+    /// The memory of a value outside the arena.
     fn caller(&self, value: ValueId, write: bool) -> String {
         let plan = self.plan;
         let borrow = if write { "&mut " } else { "&" };
@@ -318,6 +352,7 @@ impl Emitter<'_> {
             Place::Output(k) => {
                 format!("{borrow}output.{}", field(plan.outputs.iter().map(|o| o.name.as_str()).collect(), k))
             }
+            Place::Constant => format!("&{}", self.operands[&value]),
             Place::Arena(_) => unreachable!("the arena is not the caller's"),
         }
     }

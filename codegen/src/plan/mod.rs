@@ -88,6 +88,8 @@ pub struct Value {
     pub place: Place,
     /// The float tensor whose values it approximates.
     pub tensor: TensorId,
+    /// Its elements, for a constant operand.
+    pub constant: Option<Arc<[i32]>>,
 }
 
 impl Value {
@@ -116,6 +118,8 @@ pub enum Place {
     Output(usize),
     /// In the scratch arena, from this byte on.
     Arena(usize),
+    /// In the module's constants.
+    Constant,
 }
 
 /// One kernel call.
@@ -206,7 +210,8 @@ impl Plan {
 
     /// Bytes of constants in flash.
     pub fn constant_bytes(&self) -> usize {
-        self.steps.iter().map(|s| s.kernel.constant().bytes()).sum()
+        let operands = self.values.iter().filter(|v| v.constant.is_some()).map(Value::bytes);
+        self.steps.iter().map(|s| s.kernel.constant().bytes()).chain(operands).sum()
     }
 
     /// Types of a step's operands, and of its result.

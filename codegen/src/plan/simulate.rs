@@ -1,7 +1,7 @@
 //! Runs a plan on the host, with the runtime's own kernels.
 
 use super::kernels::Buffer;
-use super::{Features, Input, Plan, ValueId};
+use super::{Features, Input, Plan, Value, ValueId};
 use tinymlp::convert;
 
 /// Executes a plan; keeps its buffers between runs.
@@ -14,8 +14,11 @@ pub struct Simulator<'p> {
 impl<'p> Simulator<'p> {
     /// A simulator of `plan`.
     pub fn new(plan: &'p Plan) -> Self {
-        let buffers = plan.values.iter().map(|v| Buffer::new(v.quant.ty, v.len())).collect();
-        Self { plan, buffers }
+        let buffer = |v: &Value| match &v.constant {
+            Some(integers) => Buffer::from_integers(v.quant.ty, integers),
+            None => Buffer::new(v.quant.ty, v.len()),
+        };
+        Self { plan, buffers: plan.values.iter().map(buffer).collect() }
     }
 
     /// Runs one inference on quantized inputs, in the plan's order.

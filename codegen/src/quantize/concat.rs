@@ -2,16 +2,10 @@
 
 use super::{Quantizer, scale};
 use crate::error::Problem;
-use crate::graph::{Node, show_shape};
+use crate::graph::Node;
 use crate::plan::kernels::Concat;
 
 pub(super) fn lower(q: &mut Quantizer, k: usize, node: &Node, axis: usize) -> Result<(), Problem> {
-    if let Some(&constant) = node.inputs.iter().find(|&&i| q.graph.tensors[i].is_constant()) {
-        let t = &q.graph.tensors[constant];
-        return Err(q
-            .problem(node, format!("joins the constant '{}' {}", t.name, show_shape(&t.shape)))
-            .help("append constants in your program, or fold them into the next layer's bias"));
-    }
     let operands: Result<Vec<_>, _> = (0..node.inputs.len()).map(|j| q.activation(node, j)).collect();
     let operands = operands?;
     let (output, y, limits) = q.result(k);

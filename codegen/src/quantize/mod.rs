@@ -17,7 +17,7 @@ mod reduce;
 mod scale;
 mod softmax;
 
-use crate::calibrate::{Calibration, Observer};
+use crate::calibrate::{Calibration, Observer, Range};
 use crate::error::{Problem, Problems, Result};
 use crate::graph::simplify::affine_of;
 use crate::graph::{Graph, Node, Op, TensorId, show_shape};
@@ -211,8 +211,11 @@ impl Quantizer<'_> {
         })
     }
 
-    /// An activation operand; indices are none.
-    fn activation(&self, node: &Node, index: usize) -> std::result::Result<(ValueId, Quant), Problem> {
+    /// An activation operand, which may be a constant; indices are none.
+    fn activation(&mut self, node: &Node, index: usize) -> std::result::Result<(ValueId, Quant), Problem> {
+        if let Some(elements) = self.graph.tensors[node.inputs[index]].value.clone() {
+            return Ok(self.constant(node, node.inputs[index], &elements));
+        }
         let value = self.operand(node, index)?;
         let quant = self.values[value].quant;
         if quant.ty == Type::U16 {
@@ -223,9 +226,28 @@ impl Quantizer<'_> {
         Ok((value, quant))
     }
 
+    /// A constant operand of a node that has no other place for it, over its own range.
+    fn constant(&mut self, node: &Node, tensor: TensorId, elements: &[f32]) -> (ValueId, Quant) {
+        if let Some(&value) = self.value_of.get(&tensor) {
+            return (value, self.values[value].quant);
+        }
+        // Products of two int16 tensors do not fit.
+        let ty = if matches!(node.op, Op::MatMul) { Type::I8 } else { self.decisions.types[node.output] };
+        let range = elements.iter().fold(Range { low: 0.0, high: 0.0 }, |r, &v| Range {
+            low: r.low.min(v.into()),
+            high: r.high.max(v.into()),
+        });
+        let quant = scale::quant(ty, range);
+        let value = self.value(tensor, quant, Place::Constant);
+        self.values[value].constant = Some(elements.iter().map(|&v| quant.quantize(v.into())).collect());
+        self.value_of.insert(tensor, value);
+        (value, quant)
+    }
+
     fn value(&mut self, tensor: TensorId, quant: Quant, place: Place) -> ValueId {
         let t = &self.graph.tensors[tensor];
-        self.values.push(Value { name: t.name.clone(), shape: t.shape.clone(), quant, place, tensor });
+        let (name, shape) = (t.name.clone(), t.shape.clone());
+        self.values.push(Value { name, shape, quant, place, tensor, constant: None });
         self.values.len() - 1
     }
 

@@ -80,6 +80,15 @@ impl Buffer {
         }
     }
 
+    /// The low bits of integers.
+    pub fn from_integers(ty: Type, integers: &[i32]) -> Self {
+        match ty {
+            Type::I8 => Buffer::I8(integers.iter().map(|&q| q as i8).collect()),
+            Type::I16 => Buffer::I16(integers.iter().map(|&q| q as i16).collect()),
+            Type::U16 => Buffer::U16(integers.iter().map(|&q| q as u16).collect()),
+        }
+    }
+
     /// The elements as `i32`.
     pub fn integers(&self) -> Vec<i32> {
         match self {
