@@ -1,13 +1,20 @@
-//! Damaged files: never a panic, and what still imports can be computed.
+//! Damaged files: never a panic, neither in the importer nor in what comes after it for those that still import.
 
 use std::path::Path;
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
 use prost::Message;
-use tinymlp_codegen::graph::eval;
+use tinymlp_codegen::Io;
+use tinymlp_codegen::calibrate::{StuckColumns, calibrate};
+use tinymlp_codegen::data::{Array, Data, Rows};
+use tinymlp_codegen::emit::emit;
+use tinymlp_codegen::graph::simplify::simplify;
+use tinymlp_codegen::graph::{Tensor, eval};
 use tinymlp_codegen::import;
 use tinymlp_codegen::import::proto::ModelProto;
+use tinymlp_codegen::quantize::{Options, quantize};
+use tinymlp_codegen::report::report;
 use tinymlp_tests::onnx::{Model, attribute as a, floats, ints};
 
 /// Real files, of moderate size.
@@ -55,14 +62,44 @@ fn generated() -> Vec<u8> {
         .bytes()
 }
 
-/// Imports, and computes if that succeeds.
+/// Imports, and goes the whole path as far as it leads.
 fn run(bytes: &[u8]) {
     let Ok(graph) = import::from_bytes("test", bytes, None) else { return };
-    let inputs: Vec<Vec<f32>> = graph.inputs.iter().map(|&i| vec![0.5; graph.tensors[i].len()]).collect();
-    let values = eval::evaluate(&graph, &inputs.iter().map(Vec::as_slice).collect::<Vec<_>>());
-    for (tensor, value) in graph.tensors.iter().zip(values) {
+    let arrays = graph.inputs.iter().enumerate().map(|(k, &id)| array(&graph.tensors[id], k)).collect();
+    let data = Data { arrays, columns: vec![] };
+    let first: Vec<&[f32]> =
+        (graph.inputs.iter().zip(&data.arrays)).map(|(&id, array)| &array.values[..graph.tensors[id].len()]).collect();
+    let values = eval::evaluate(&graph, &first);
+    for (tensor, value) in graph.tensors.iter().zip(&values) {
         assert_eq!(tensor.len(), value.len(), "{}", tensor.name);
     }
+    if graph.tensors.iter().map(|t| t.len()).sum::<usize>() > 50_000 {
+        return;
+    }
+    let mut simple = graph.clone();
+    simplify(&mut simple);
+    let simplified = eval::evaluate(&simple, &first);
+    for (before, after) in graph.outputs.iter().zip(&simple.outputs) {
+        let [a, b] = [&values[before.tensor], &simplified[after.tensor]];
+        assert_eq!(a.len(), b.len(), "{}", before.name);
+    }
+    let Ok(rows) = Rows::new(&simple, &data, Path::new("rows")) else { return };
+    let Ok(calibration) = calibrate(&simple, &rows, StuckColumns::Allowed) else { return };
+    for int16 in [vec![], vec!["all".to_owned()]] {
+        let Ok(plan) = quantize(&simple, &calibration, &Options { int16, ..Options::default() }) else { continue };
+        report(&simple, &plan, &rows);
+        for io in [Io::Quantized, Io::F32] {
+            let _ = emit(&plan, io);
+        }
+    }
+}
+
+/// Three rows of arbitrary inputs.
+fn array(tensor: &Tensor, seed: usize) -> Array {
+    let mut shape = vec![3];
+    shape.extend(&tensor.shape);
+    let value = |k: usize| ((k * 37 + seed * 11) % 101) as f32 / 25.0 - 2.0;
+    Array { name: tensor.name.clone(), shape, values: (0..3 * tensor.len()).map(value).collect() }
 }
 
 /// Changes a field of a model as a wrong exporter might.
