@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use tinymlp_codegen::graph::eval::Evaluator;
-use tinymlp_codegen::graph::{Kind, Labels};
+use tinymlp_codegen::graph::simplify::simplify;
+use tinymlp_codegen::graph::{Graph, Kind, Labels};
 use tinymlp_codegen::import;
 use tinymlp_tests::npy::{self, Array, Values};
 
@@ -49,8 +50,15 @@ fn like(expected: &Values, ours: &[f32], labels: Option<&Labels>) -> Values {
     }
 }
 
+/// The graph as it was imported, and as quantization gets it.
 fn check(model: &Path) -> Result<(), String> {
-    let graph = import::load(model).map_err(|e| e.to_string())?;
+    let mut graph = import::load(model).map_err(|e| e.to_string())?;
+    compare(model, &graph)?;
+    simplify(&mut graph);
+    compare(model, &graph).map_err(|e| format!("simplified, {e}"))
+}
+
+fn compare(model: &Path, graph: &Graph) -> Result<(), String> {
     let beside = |what: &str| {
         let path = model.with_extension(format!("{what}.npy"));
         npy::load(&if path.exists() { path } else { model.with_extension(format!("{what}.npz")) })
@@ -59,7 +67,7 @@ fn check(model: &Path) -> Result<(), String> {
     if inputs.len() != graph.inputs.len() {
         return Err(format!("{} inputs, not {}", graph.inputs.len(), inputs.len()));
     }
-    let mut evaluator = Evaluator::new(&graph);
+    let mut evaluator = Evaluator::new(graph);
     let rows = inputs[0].shape[0];
     for r in 0..rows {
         let operands: Vec<Vec<f32>> = graph

@@ -2,6 +2,7 @@
 
 use prost::Message;
 use tinymlp_codegen::graph::eval;
+use tinymlp_codegen::graph::simplify::simplify;
 use tinymlp_codegen::import;
 use tinymlp_codegen::import::proto::AttributeProto;
 use tinymlp_tests::onnx::{Model, floats, ints};
@@ -150,15 +151,20 @@ type Oracle<'a> = dyn Fn(&Model, &[Vec<f32>], &[Vec<i64>]) -> Result<Vec<Vec<f32
 
 fn compare(case: &Case, oracle: &Oracle) -> Result<(), String> {
     let graph = import::from_bytes("test", &case.model.bytes(), None).map_err(|e| format!("import: {e}"))?;
+    // As quantization gets it: what the passes change must not change the results.
+    let mut simple = graph.clone();
+    simplify(&mut simple);
     let dims: Vec<Vec<i64>> = case.ranges.iter().map(|(dims, ..)| dims.clone()).collect();
     let mut random = Random(7);
     for _ in 0..3 {
         let inputs: Vec<Vec<f32>> =
             case.ranges.iter().map(|(dims, low, high)| random.vector(dims, *low, *high)).collect();
-        let values = eval::evaluate(&graph, &inputs.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        let slices: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
+        let (values, simplified) = (eval::evaluate(&graph, &slices), eval::evaluate(&simple, &slices));
         let expected = oracle(&case.model, &inputs, &dims).map_err(|e| format!("oracle: {e}"))?;
-        for (output, expected) in graph.outputs.iter().zip(&expected) {
-            let ours = &values[output.tensor];
+        let imported = graph.outputs.iter().zip(&expected).map(|(o, e)| (o, &values[o.tensor], e));
+        let simplified = simple.outputs.iter().zip(&expected).map(|(o, e)| (o, &simplified[o.tensor], e));
+        for (output, ours, expected) in imported.chain(simplified) {
             let scale = expected.iter().fold(0f32, |m, x| m.max(x.abs()));
             let close = |(a, b): (&f32, &f32)| (a - b).abs() <= 1e-5 * (1.0 + b.abs()) + 1e-6 * scale;
             if ours.len() != expected.len() || !ours.iter().zip(expected).all(close) {
