@@ -124,3 +124,17 @@ fn exported_models_keep_their_signal() {
     assert!(low.is_empty(), "{low:#?}");
     assert!(count >= 2 * 218, "{count} models could be compiled");
 }
+
+/// Labels are checked against the number of classes, which for an index is what its `ArgMax` searches.
+#[test]
+fn labels_of_a_model_that_gives_an_index() {
+    for name in ["torch_argmax_ts", "torch_argmax_dynamo", "jax_argmax"] {
+        let fixture = exported().into_iter().find(|f| f.name == name).unwrap_or_else(|| panic!("no fixture {name}"));
+        let compiled = fixture.builder().compile().unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(classes(&compiled.graph), Some(4), "{name}");
+        let rows = fixture.rows(&compiled.graph);
+        let found = evaluate(&compiled.graph, &compiled.plan, &rows, None, &mut |_| {});
+        let again = evaluate(&compiled.graph, &compiled.plan, &rows, Some(&found.classes), &mut |_| {});
+        assert_eq!(again.figures.quantized_accuracy, Some(1.0), "{name}");
+    }
+}

@@ -2,7 +2,7 @@
 
 use crate::data::Rows;
 use crate::graph::eval::Evaluator;
-use crate::graph::{Graph, Kind};
+use crate::graph::{Graph, Kind, Op, TensorId};
 use crate::plan::simulate::Simulator;
 use crate::plan::{Place, Plan, Type};
 use serde::Serialize;
@@ -215,11 +215,19 @@ pub fn classes(graph: &Graph) -> Option<usize> {
         Kind::Index => match &graph.outputs[index].labels {
             Some(crate::graph::Labels::Integers(l)) => Some(l.len()),
             Some(crate::graph::Labels::Strings(l)) => Some(l.len()),
-            None => {
-                let searched = graph.producer(tensor).map(|n| graph.nodes[n].inputs[0]);
-                searched.map(|t| *graph.tensors[t].shape.last().unwrap_or(&1))
-            }
+            None => searched(graph, tensor),
         },
+    }
+}
+
+/// Extent of the axis that the `ArgMax` behind an index searches; what stands between them moves data at most.
+fn searched(graph: &Graph, mut index: TensorId) -> Option<usize> {
+    loop {
+        let node = &graph.nodes[graph.producer(index)?];
+        if let Op::ArgMax { axis, .. } = node.op {
+            return graph.tensors[node.inputs[0]].shape.get(axis).copied();
+        }
+        index = *node.inputs.first()?;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{Clamp, Element};
 
-/// Exponentials of non-positive arguments: `exp(-scale * d)` in units of 2^-16, `d` the difference to the
+/// Exponentials of non-positive arguments: `exp(-scale * d)` in units of 1/65535, `d` the difference to the
 /// largest element in steps of the input.
 ///
 /// `fine` holds `d = 0, 1, ..`, up to where the value rounds to zero, at most 256 entries. Int16 inputs also
