@@ -30,9 +30,10 @@ pub(super) fn lower(q: &mut Quantizer, k: usize, node: &Node, weight: &[f32], bi
         shift: 0,
         limits,
     };
-    let (mut factors, mut bound) = (Vec::with_capacity(outputs), 0i64);
+    let (mut factors, mut bound, mut coarser) = (Vec::with_capacity(outputs), 0i64, 0);
     for (row, &b) in weight.chunks_exact(inputs).zip(bias) {
-        let mut s = weight_scale(row, &square).unwrap_or(y.scale / 4096.0 / x.scale);
+        let best = weight_scale(row, &square);
+        let mut s = best.unwrap_or(y.scale / 4096.0 / x.scale);
         // A bias far larger than the weights, or int16 activations, may need coarser weights to fit an i32.
         let channel = loop {
             let channel = quantize_row(row, b.into(), s, x.scale, x.zero_point, &mean, reach);
@@ -41,6 +42,7 @@ pub(super) fn lower(q: &mut Quantizer, k: usize, node: &Node, weight: &[f32], bi
             }
             s *= 1.25;
         };
+        coarser += usize::from(best.is_some_and(|best| s > best));
         bound = bound.max(channel.bound);
         layer.weight.extend(channel.weight);
         layer.bias.push(channel.bias);
@@ -55,6 +57,13 @@ pub(super) fn lower(q: &mut Quantizer, k: usize, node: &Node, weight: &[f32], bi
             )
             .help("calibrate with data that exercises the layer, or make it int16"));
     };
+    if coarser > 0 {
+        let (name, origin) = (&node.name, &node.origin);
+        q.notes.push(format!(
+            "node '{name}' ({origin}): {coarser} of {outputs} outputs have coarser weights than 8 bits allow, so that their \
+             sums are sure to fit 32 bits"
+        ));
+    }
     (layer.multiplier, layer.shift) = (multiplier, shift);
     q.push(k, layer, vec![input], output, Some(bound));
     Ok(())
