@@ -23,8 +23,10 @@ impl Architecture for Armv6m {
         // The sums as they are formed: of weights plus 128, less 128 times the sum of the inputs.
         let fits = gemm.weight.chunks_exact(gemm.inputs).zip(&gemm.bias).all(|(row, &bias)| {
             let sum: i64 = row.iter().map(|&w| i64::from(w)).sum();
-            let largest = (row.len() as i64) * 255 * 128 + row.iter().map(|&w| i64::from(w).abs()).sum::<i64>() * 255;
-            (i64::from(bias) - sum * 128).abs() + largest < 1 << 31
+            let magnitude: i64 = row.iter().map(|&w| i64::from(w).abs()).sum();
+            // The rounding is added to the scaled sum, which is smaller.
+            let bias = (i64::from(bias) - sum * 128).abs();
+            bias + 255 * (magnitude + 128 * row.len() as i64) < 1 << 31 && bias + 255 * magnitude < 1 << 30
         });
         x.quant.ty == Type::I8
             && y.quant.ty == Type::I8
@@ -49,7 +51,7 @@ impl Architecture for Armv6m {
         let smallest = |value: &Value| value.quant.zero_point == Type::I8.limits().0;
         let skip = match layer.zeros {
             _ if target.constant_time || !smallest(layer.x) => armv6m::Skip::None,
-            zeros if zeros >= WORDS => armv6m::Skip::Words,
+            zeros if zeros >= WORDS && layer.gemm.inputs.is_multiple_of(4) => armv6m::Skip::Words,
             zeros if zeros >= EACH => armv6m::Skip::Each,
             _ => armv6m::Skip::None,
         };

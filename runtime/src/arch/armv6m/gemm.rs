@@ -7,22 +7,23 @@ pub const EIGHT: usize = 8;
 /// used.
 ///
 /// Outputs are computed in groups of eight; a remainder of one or two joins the last group, another is a group of its
-/// own. For each of these two kinds the stream holds the shift and the zero point; then, for every group, biases
+/// own. For each of these two kinds the stream holds the shift and what is added before it; then, for every group, biases
 /// (those of the fifth output and the following ones first), the weights plus 128 as bytes (those of all outputs of
-/// the group for the first input, then for the second, .., up to a multiple of four inputs), and the multipliers as
-/// 16-bit integers.
+/// the group for the first input, then for the second, .., with anything before the first that makes them a multiple of
+/// four inputs), and the multipliers as 16-bit integers.
 ///
 /// Results are those of [`requantize`](crate::requantize) for multipliers with at most 16 significant bits,
 /// `multiplier << (16 - shift)`, plus the zero point: the upper and lower half of the accumulator are multiplied
-/// apart, the sum is shifted right by `shift` (1 to 16), and the carry, the last bit that was shifted out, rounds.
+/// apart, which leaves `floor(acc * multiplier / 2^16)`; half a step and the zero point are added, and the sum is shifted
+/// right by `shift`, 1 to 16. As floors of floors are floors, that rounds once.
 ///
-/// `X` is the number of words of a row of `x`, `O` that of outputs, `N` the length of the stream, `LAST` the number of
+/// `I` is the number of inputs, `O` that of outputs, `N` the length of the stream, `LAST` the number of
 /// outputs of the last group if it is not eight ([`last`]). `SKIP` says whether inputs of 0 are left out: 0 none, 1 each,
-/// 2 each, and four at once. `TIME` says whether the epilogue may branch on data: 0 no, 1 it may, 2 also a negative sum is
+/// 2 each, and four at once (where `I` is a multiple of four). `TIME` says whether the epilogue may branch on data: 0 no, 1 it may, 2 also a negative sum is
 /// not scaled, for layers whose zero point is the smallest result. Layers with equal `LAST`, `SKIP` and `TIME` share
 /// code; the common groups' is shared whatever `LAST`.
 #[derive(Clone, Debug)]
-pub struct Gemm<const X: usize, const O: usize, const N: usize, const LAST: usize, const SKIP: usize, const TIME: usize>
+pub struct Gemm<const I: usize, const O: usize, const N: usize, const LAST: usize, const SKIP: usize, const TIME: usize>
 {
     /// The constants.
     pub stream: [u32; N],
@@ -31,7 +32,7 @@ pub struct Gemm<const X: usize, const O: usize, const N: usize, const LAST: usiz
 /// [`Gemm`] with results for the next layer: their sum, and bytes of the results plus 128.
 #[derive(Clone, Debug)]
 pub struct GemmBytes<
-    const X: usize,
+    const I: usize,
     const O: usize,
     const N: usize,
     const LAST: usize,
@@ -55,58 +56,66 @@ pub const fn last(outputs: usize) -> usize {
     outputs - 8 * eights(outputs)
 }
 
-/// Words of one group's constants.
-const fn group_len(x: usize, size: usize) -> usize {
-    size + (x - 1) * size + size.div_ceil(2)
+/// Inputs that the first round of four leaves out.
+pub const fn left_out(inputs: usize) -> usize {
+    inputs.next_multiple_of(4) - inputs
 }
 
-/// Length of the stream of a layer with `x` words of input and `outputs` results.
-pub const fn stream_len(x: usize, outputs: usize) -> usize {
+/// Words of one group's constants.
+const fn group_len(inputs: usize, size: usize) -> usize {
+    size + inputs.div_ceil(4) * size + size.div_ceil(2)
+}
+
+/// Length of the stream of a layer.
+pub const fn stream_len(inputs: usize, outputs: usize) -> usize {
     let eights = match eights(outputs) {
         0 => 0,
-        n => 2 + n * group_len(x, 8),
+        n => 2 + n * group_len(inputs, 8),
     };
     let last = match last(outputs) {
         0 => 0,
-        size => 2 + group_len(x, size),
+        size => 2 + group_len(inputs, size),
     };
     eights + last
 }
 
-impl<const X: usize, const O: usize, const N: usize, const LAST: usize, const SKIP: usize, const TIME: usize>
-    Gemm<X, O, N, LAST, SKIP, TIME>
+impl<const I: usize, const O: usize, const N: usize, const LAST: usize, const SKIP: usize, const TIME: usize>
+    Gemm<I, O, N, LAST, SKIP, TIME>
 {
     /// Computes all rows.
     #[inline(always)]
-    pub fn run<const R: usize>(&self, x: &[[i32; X]; R], y: &mut [[i8; O]; R]) {
-        const { assert!(X > 1 && N == stream_len(X, O) && LAST == last(O)) };
+    pub fn run<const R: usize, const X: usize>(&self, x: &[[i32; X]; R], y: &mut [[i8; O]; R]) {
+        const {
+            assert!(
+                X == super::words(I) && N == stream_len(I, O) && LAST == last(O) && (SKIP < 2 || I.is_multiple_of(4))
+            )
+        };
         for (x, y) in x.iter().zip(y) {
             #[cfg(tinymlp_arch = "armv6m")]
-            asm::row::<X, O, N, LAST, SKIP, TIME, true>(&self.stream, x, y.as_mut_ptr().cast());
+            asm::row::<I, O, N, LAST, SKIP, TIME, X, true>(&self.stream, x, y.as_mut_ptr().cast());
             #[cfg(not(tinymlp_arch = "armv6m"))]
-            portable::gemm(&self.stream, x, y);
+            portable::gemm(&self.stream, x, I, y);
         }
     }
 }
 
-impl<const X: usize, const O: usize, const N: usize, const LAST: usize, const SKIP: usize, const TIME: usize>
-    GemmBytes<X, O, N, LAST, SKIP, TIME>
+impl<const I: usize, const O: usize, const N: usize, const LAST: usize, const SKIP: usize, const TIME: usize>
+    GemmBytes<I, O, N, LAST, SKIP, TIME>
 {
     /// Computes all rows.
     #[inline(always)]
-    pub fn run<const R: usize, const W: usize>(&self, x: &[[i32; X]; R], y: &mut [[i32; W]; R]) {
-        const { assert!(X > 1 && N == stream_len(X, O) && LAST == last(O) && W == super::words(O)) };
+    pub fn run<const R: usize, const X: usize, const W: usize>(&self, x: &[[i32; X]; R], y: &mut [[i32; W]; R]) {
+        const {
+            assert!(X == super::words(I) && W == super::words(O) && N == stream_len(I, O) && LAST == last(O));
+            assert!(SKIP < 2 || I.is_multiple_of(4));
+        };
         for (x, y) in x.iter().zip(y) {
             #[cfg(tinymlp_arch = "armv6m")]
             if let Some((sum, bytes)) = y.split_first_mut() {
-                // Padding after the last element.
-                if let (false, Some(last)) = (O.is_multiple_of(4), bytes.last_mut()) {
-                    *last = 0;
-                }
-                *sum = asm::row::<X, O, N, LAST, SKIP, TIME, false>(&self.stream, x, bytes.as_mut_ptr().cast());
+                *sum = asm::row::<I, O, N, LAST, SKIP, TIME, X, false>(&self.stream, x, bytes.as_mut_ptr().cast());
             }
             #[cfg(not(tinymlp_arch = "armv6m"))]
-            portable::gemm_bytes(&self.stream, x, O, y);
+            portable::gemm_bytes(&self.stream, x, [I, O], y);
         }
     }
 }
@@ -114,12 +123,11 @@ impl<const X: usize, const O: usize, const N: usize, const LAST: usize, const SK
 /// The same from the same constants, anywhere.
 #[cfg(not(tinymlp_arch = "armv6m"))]
 pub(super) mod portable {
-    use super::{eights, last};
-    use crate::requantize;
+    use super::{eights, last, left_out};
 
     /// One row of [`Gemm`](super::Gemm): as many results as `y` has.
-    pub fn gemm(stream: &[u32], x: &[i32], y: &mut [i8]) {
-        row(stream, x, y.len(), |o, value| {
+    pub fn gemm(stream: &[u32], x: &[i32], inputs: usize, y: &mut [i8]) {
+        row(stream, x, [inputs, y.len()], |o, value| {
             if let Some(y) = y.get_mut(o) {
                 *y = (value - 128) as i8;
             }
@@ -127,11 +135,11 @@ pub(super) mod portable {
     }
 
     /// One row of [`GemmBytes`](super::GemmBytes).
-    pub fn gemm_bytes(stream: &[u32], x: &[i32], outputs: usize, y: &mut [i32]) {
+    pub fn gemm_bytes(stream: &[u32], x: &[i32], size: [usize; 2], y: &mut [i32]) {
         let Some((sum, y)) = y.split_first_mut() else { return };
         *sum = 0;
         y.fill(0);
-        row(stream, x, outputs, |o, value| {
+        row(stream, x, size, |o, value| {
             *sum = sum.wrapping_add(value);
             if let Some(y) = y.get_mut(o / 4) {
                 *y |= value << (8 * (o % 4));
@@ -140,14 +148,14 @@ pub(super) mod portable {
     }
 
     /// Hands every output's number and result plus 128 to `store`. A stream that is too short ends it.
-    fn row(mut stream: &[u32], x: &[i32], outputs: usize, mut store: impl FnMut(usize, i32)) {
+    fn row(mut stream: &[u32], x: &[i32], [inputs, outputs]: [usize; 2], mut store: impl FnMut(usize, i32)) {
         let Some((&sum, x)) = x.split_first() else { return };
         let mut first = 0;
         for (groups, size) in [(eights(outputs), 8), (usize::from(last(outputs) > 0), last(outputs))] {
             if groups == 0 {
                 continue;
             }
-            let Some(&[shift, zero_point]) = stream.split_off(..2) else { return };
+            let Some(&[shift, rounding]) = stream.split_off(..2) else { return };
             for _ in 0..groups {
                 let parts = (
                     stream.split_off(..size),
@@ -161,14 +169,13 @@ pub(super) mod portable {
                     let place = if o < 4 { size.saturating_sub(4) + o } else { o - 4 };
                     let bias = bias.get(place).map_or(0, |&b| b as i32);
                     let mut acc = bias.wrapping_sub(sum.wrapping_mul(128));
-                    for (word, &x) in x.iter().enumerate() {
-                        for (lane, x) in x.to_le_bytes().into_iter().enumerate() {
-                            acc = acc.wrapping_add(i32::from(x).wrapping_mul(byte((4 * word + lane) * size + o)));
-                        }
+                    let bytes = x.iter().flat_map(|x| x.to_le_bytes()).take(inputs);
+                    for (k, x) in bytes.enumerate() {
+                        acc = acc.wrapping_add(i32::from(x).wrapping_mul(byte((k + left_out(inputs)) * size + o)));
                     }
                     let multiplier = multipliers.get(o / 2).map_or(0, |&m| m >> (16 * (o % 2)) & 0xffff);
-                    let multiplier = multiplier.wrapping_shl(16u32.wrapping_sub(shift)) as i32;
-                    let value = requantize(acc, multiplier, 0).wrapping_add(zero_point as i32);
+                    let product = (i64::from(acc) * i64::from(multiplier) >> 16) as i32;
+                    let value = product.wrapping_add(rounding as i32).wrapping_shr(shift);
                     store(first + o, value.clamp(0, 255));
                 }
                 first += size;
@@ -179,18 +186,19 @@ pub(super) mod portable {
 
 #[cfg(tinymlp_arch = "armv6m")]
 mod asm {
-    use super::{EIGHT, eights, group_len, last};
+    use super::{EIGHT, eights, group_len, last, left_out};
     use core::arch::naked_asm;
 
     /// One row; gives the sum of the results plus 128.
     #[inline(always)]
     pub(super) fn row<
-        const X: usize,
+        const I: usize,
         const O: usize,
         const N: usize,
         const LAST: usize,
         const SKIP: usize,
         const TIME: usize,
+        const X: usize,
         const BYTES: bool,
     >(
         stream: &[u32; N],
@@ -198,15 +206,15 @@ mod asm {
         y: *mut u8,
     ) -> i32 {
         let mut sum = 0;
-        let from = const { if eights(O) == 0 { 0 } else { 2 + eights(O) * group_len(X, 8) } };
+        let from = const { if eights(O) == 0 { 0 } else { 2 + eights(O) * group_len(I, 8) } };
         if const { eights(O) > 0 } {
-            let shape = const { &Shape { x_bytes: 4 * (X - 1), y_bytes: 8 * eights(O) } };
+            let shape = const { &shape(I, 8 * eights(O), 8, SKIP) };
             // SAFETY: by the sizes in the types, which the caller has checked, the assembly reads the groups of eight from
             // the stream and X words, and writes the results of those groups.
             sum = unsafe { gemm::<EIGHT, SKIP, TIME, BYTES>(stream.as_ptr(), x.as_ptr(), y, shape) };
         }
         if const { last(O) > 0 } {
-            let shape = const { &Shape { x_bytes: 4 * (X - 1), y_bytes: last(O) } };
+            let shape = const { &shape(I, last(O), last(O), SKIP) };
             // SAFETY: likewise; the last group's constants and results are what follows.
             let more = unsafe {
                 let (stream, y) = (stream.as_ptr().add(from), y.add(8 * eights(O)));
@@ -220,10 +228,20 @@ mod asm {
     /// What the assembly is told of a layer. The order of the fields is the assembly's.
     #[repr(C)]
     pub(super) struct Shape {
-        /// Bytes of a row of input, without the sum.
-        x_bytes: usize,
+        /// Number of inputs.
+        inputs: usize,
         /// Results to write.
-        y_bytes: usize,
+        outputs: usize,
+        /// Inputs that the first round leaves out.
+        left_out: usize,
+        /// Bytes of code for those.
+        skip: usize,
+    }
+
+    const fn shape(inputs: usize, outputs: usize, group: usize, skip: usize) -> Shape {
+        // A load, perhaps a test, and three instructions an output.
+        let code = 2 + if skip > 0 { 4 } else { 0 } + 6 * group;
+        Shape { inputs, outputs, left_out: left_out(inputs), skip: left_out(inputs) * code }
     }
 
     /// Multiplies input `$k` of four, in r2, with the weight of output `$j` and adds it to a low register.
@@ -287,7 +305,8 @@ mod asm {
             )
         };
     }
-    /// The sum in `$acc` becomes the result plus 128. The multiplier is that of output `$j`, the shift is in r1.
+    /// The sum in `$acc` becomes the result plus 128. The multiplier is that of output `$j`; the shift is in r1, what is
+    /// added before it in lr, unless that holds a sum.
     macro_rules! scale {
         ($j:literal, $acc:literal) => {
             concat!(
@@ -314,16 +333,18 @@ mod asm {
                 $acc,
                 ", ",
                 $acc,
-                ", r3\n asrs ",
-                $acc,
-                ", r1\n",
-                // The carry is the last bit that was shifted out.
-                " .if {time} == 2\n movs r3, #0\n adcs ",
-                $acc,
                 ", r3\n",
-                " .else\n ldr r3, [sp, #24]\n adcs ",
+                " .if {g} < 10\n add ",
+                $acc,
+                ", lr\n",
+                " .else\n ldr r3, [sp, #24]\n adds ",
+                $acc,
+                ", ",
                 $acc,
                 ", r3\n .endif\n",
+                " asrs ",
+                $acc,
+                ", r1\n",
                 " .if {time} == 0\n",
                 " asrs r3, ",
                 $acc,
@@ -414,8 +435,8 @@ mod asm {
     /// Groups of `G` outputs of one row. `r0` is the stream and moves through it.
     ///
     /// # Safety
-    /// `stream` holds the shift, the zero point and the constants of groups for `y_bytes` results; `x` has the sum
-    /// and `x_bytes`; `y` has `y_bytes`. `stream` and `x` are aligned to four bytes.
+    /// `stream` holds the shift, the rounding and the constants of groups for the results of `shape`; `x` has the sum
+    /// and the inputs, `y` the results of it. `stream` and `x` are aligned to four bytes.
     #[unsafe(naked)]
     pub(super) unsafe extern "C" fn gemm<const G: usize, const SKIP: usize, const TIME: usize, const BYTES: bool>(
         stream: *const u32,
@@ -430,18 +451,23 @@ mod asm {
             "mov r6, r10",
             "mov r7, r11",
             "push {{r4-r7}}",
-            // The frame: 0 end of x, 4 x, 8 y, 12 end of y, 16 128 * sum of x, 20 shift, 24 zero point, 28 sum of y
-            "sub sp, #32",
-            "ldm r3!, {{r4, r5}}",
+            // The frame: 0 end of x, 4 x, 8 y, 12 end of y, 16 128 * sum of x, 20 shift, 24 rounding, 28 sum of y, 32 first round
+            "sub sp, #36",
+            "ldm r3!, {{r4-r7}}",
+            "adr r3, 3f",
+            "adds r7, r7, r3",
+            "adds r7, #1",
+            "str r7, [sp, #32]",
             "adds r5, r5, r2",
             "str r2, [sp, #8]",
             "str r5, [sp, #12]",
-            "ldm r1!, {{r6}}",
-            "lsls r6, r6, #7",
-            "str r6, [sp, #16]",
-            "str r1, [sp, #4]",
+            "ldm r1!, {{r7}}",
+            "lsls r7, r7, #7",
+            "str r7, [sp, #16]",
             "adds r4, r4, r1",
             "str r4, [sp]",
+            "subs r1, r1, r6",
+            "str r1, [sp, #4]",
             "ldm r0!, {{r4, r5}}",
             "str r4, [sp, #20]",
             "str r5, [sp, #24]",
@@ -488,6 +514,11 @@ mod asm {
             "mov lr, r3",
             ".endif",
             "ldr r1, [sp, #4]",
+            ".if {skip} < 2",
+            "ldr r2, [sp, #32]",
+            "bx r2",
+            ".endif",
+            ".balign 4",
             "3:",
             ".if {skip} == 2",
             "ldr r2, [r1]",
@@ -534,6 +565,10 @@ mod asm {
             ".endif",
             "8:",
             "ldr r1, [sp, #20]",
+            ".if {g} < 10",
+            "ldr r3, [sp, #24]",
+            "mov lr, r3",
+            ".endif",
             scale!("0", "r4"),
             concat!(".if {g} > 1\n", scale!("1", "r5"), ".endif"),
             "ldr r3, [sp, #8]",
@@ -572,7 +607,7 @@ mod asm {
             "b 2b",
             "9:",
             "ldr r0, [sp, #28]",
-            "add sp, #32",
+            "add sp, #36",
             "pop {{r4-r7}}",
             "mov r8, r4",
             "mov r9, r5",

@@ -8,10 +8,10 @@
 mod gemm;
 mod offset;
 
-pub use gemm::{EIGHT, Gemm, GemmBytes, eights, last, stream_len};
+pub use gemm::{EIGHT, Gemm, GemmBytes, eights, last, left_out, stream_len};
 pub use offset::Offset;
 
-/// Words of a row of `elements` activations: their sum, then four bytes a word, padded with zeros.
+/// Words of a row of `elements` activations: their sum, then four bytes a word.
 pub const fn words(elements: usize) -> usize {
     1 + elements.div_ceil(4)
 }

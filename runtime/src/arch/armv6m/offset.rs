@@ -34,10 +34,6 @@ pub fn offset(x: &[i8], y: &mut [i32]) {
 #[cfg(tinymlp_arch = "armv6m")]
 #[inline(always)]
 fn offset<const N: usize, const W: usize>(x: &[i8; N], y: &mut [i32; W]) {
-    // Padding after the last element.
-    if let (false, Some(last)) = (N.is_multiple_of(4), y.last_mut()) {
-        *last = 0;
-    }
     // SAFETY: the assembly reads N bytes and writes the word of the sum and N bytes after it; W words are at least that.
     unsafe { asm::offset(x.as_ptr(), y.as_mut_ptr(), N) };
 }

@@ -1,7 +1,7 @@
 //! Fully connected layer over unsigned bytes.
 
 use crate::plan::kernels::{self, Buffer, Constant, Field, Fields, Kernel};
-use tinymlp::arch::armv6m::{dynamic, eights, last, words};
+use tinymlp::arch::armv6m::{dynamic, eights, last, left_out, words};
 
 /// See [`tinymlp::arch::armv6m::Gemm`] and `GemmBytes`.
 #[derive(Clone, Debug)]
@@ -63,14 +63,15 @@ impl Gemm {
             if groups == 0 {
                 continue;
             }
-            stream.extend([BITS - shift, (from.limits.zero_point + 128) as u32]);
+            // Half a step and the zero point, before the shift.
+            let rounding = (1 << (BITS - shift - 1)) + ((from.limits.zero_point + 128) << (BITS - shift));
+            stream.extend([BITS - shift, rounding as u32]);
             for _ in 0..groups {
                 stream.extend((first + 4..first + size).map(bias_of));
                 stream.extend((first..first + size.min(4)).map(bias_of));
-                let mut weights = vec![128u8; inputs.next_multiple_of(4) * size];
-                for (k, byte) in weights.iter_mut().enumerate().take(inputs * size) {
-                    *byte = (weight[(first + k % size) * inputs + k / size] as u8).wrapping_add(128);
-                }
+                let mut weights = vec![128u8; left_out(inputs) * size];
+                let byte = |k: usize| (weight[(first + k % size) * inputs + k / size] as u8).wrapping_add(128);
+                weights.extend((0..inputs * size).map(byte));
                 stream.extend(weights.as_chunks().0.iter().map(|&b| u32::from_le_bytes(b)));
                 let short = |o: usize| if o < first + size { (multiplier[o] >> shift) as u32 } else { 0 };
                 stream.extend((first..first + size).step_by(2).map(|o| short(o) | short(o + 1) << 16));
@@ -96,19 +97,23 @@ impl Kernel for Gemm {
             match y {
                 Buffer::Words(y) => {
                     let width = words(self.outputs);
-                    dynamic::gemm_bytes(&self.stream, x, self.outputs, &mut y[r * width..(r + 1) * width]);
+                    let size = [self.inputs, self.outputs];
+                    dynamic::gemm_bytes(&self.stream, x, size, &mut y[r * width..(r + 1) * width]);
                 }
-                Buffer::I8(y) => dynamic::gemm(&self.stream, x, &mut y[r * self.outputs..(r + 1) * self.outputs]),
+                Buffer::I8(y) => {
+                    let y = &mut y[r * self.outputs..(r + 1) * self.outputs];
+                    dynamic::gemm(&self.stream, x, self.inputs, y);
+                }
                 _ => unreachable!("the layer gives words or int8"),
             }
         }
     }
 
     fn constant(&self) -> Constant {
-        let (x, o, n, last) = (words(self.inputs), self.outputs, self.stream.len(), last(self.outputs));
+        let (i, o, n, last) = (self.inputs, self.outputs, self.stream.len(), last(self.outputs));
         let (skip, time) = (self.skip as usize, self.time as usize);
         Constant {
-            ty: format!("{}<{x}, {o}, {n}, {last}, {skip}, {time}>", self.op()),
+            ty: format!("{}<{i}, {o}, {n}, {last}, {skip}, {time}>", self.op()),
             fields: Fields::Named(vec![(
                 "stream",
                 Field::row("u32", 4, self.stream.iter().map(|&w| w as i32).collect()),
