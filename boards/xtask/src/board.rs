@@ -73,6 +73,8 @@ pub struct Tool {
 pub enum Emulator {
     /// QEMU with semihosting.
     Qemu(Qemu),
+    /// simavr with the program in `emulators/simavr.c`.
+    Simavr(Simavr),
 }
 
 /// A machine of QEMU.
@@ -89,6 +91,15 @@ pub struct Qemu {
     pub bios: Option<String>,
     /// Frequency of the emulated SysTick; absent where the core counts instructions itself.
     pub systick_hz: Option<u64>,
+}
+
+/// A chip of simavr.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Simavr {
+    /// Its name there.
+    pub mcu: String,
+    /// Its clock.
+    pub hz: u64,
 }
 
 #[derive(Deserialize)]
@@ -142,13 +153,7 @@ impl Emulator {
     pub fn name(&self) -> &str {
         match self {
             Emulator::Qemu(qemu) => &qemu.tool.program,
-        }
-    }
-
-    /// What it needs.
-    pub fn tools(&self) -> Vec<&Tool> {
-        match self {
-            Emulator::Qemu(qemu) => vec![&qemu.tool],
+            Emulator::Simavr(_) => "simavr",
         }
     }
 }

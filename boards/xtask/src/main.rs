@@ -19,6 +19,7 @@ mod out;
 mod protocol;
 mod qemu;
 mod setup;
+mod simavr;
 mod steps;
 mod systick;
 mod workspace;

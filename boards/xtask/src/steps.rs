@@ -90,7 +90,11 @@ fn steps() -> Result<Vec<Step>> {
             false => configuration.with_file_name("..").join(board.cargo_target()).display().to_string(),
         };
         let with = format!("--target {target} --config {}", configuration.display());
-        package("../runtime", format!("clippy {with} --features defmt,fixed,float -- -D warnings"), Some(board));
+        package(
+            "../runtime",
+            format!("clippy --release {with} --features defmt,fixed,float -- -D warnings"),
+            Some(board),
+        );
         package("harness", format!("clippy --release {with} -- -D warnings"), Some(board));
     }
     for board in &boards {
