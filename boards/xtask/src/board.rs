@@ -142,6 +142,11 @@ impl Board {
         }
     }
 
+    /// Whether its types have no alignment.
+    pub fn is_packed(&self) -> bool {
+        self.core == "avr"
+    }
+
     /// The emulator, or an error that says there is none.
     pub fn emulator(&self) -> Result<&Emulator> {
         self.emulator.as_ref().ok_or_else(|| Error::new(format!("there is no emulator for {}", self.name)))

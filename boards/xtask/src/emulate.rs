@@ -94,7 +94,8 @@ pub fn run(board: &Board, artifact: &Artifact, options: Options) -> Result<Repor
     }
     setup::require(board)?;
     let mut folder = RunFolder::new(&board.name)?;
-    match run_in(&folder, board, artifact, options) {
+    let packed = board.is_packed().then(|| artifact.packed());
+    match run_in(&folder, board, packed.as_ref().unwrap_or(artifact), options) {
         Ok(report) => Ok(report),
         Err(error) => {
             let kept = folder.keep().display();

@@ -246,6 +246,7 @@ fn a_multiplication_ends_a_run_without_a_multiplier() {
         rows: 1,
         inputs: vec![7],
         outputs: vec![49],
+        input_type: Vec::new(),
         output_type: Vec::new(),
         evaluation: None,
     };
