@@ -89,7 +89,7 @@ pub fn run(board: &Board, artifact: &Artifact, options: Options) -> Result<Repor
         Ok(report) => Ok(report),
         Err(error) => {
             let kept = folder.keep().display();
-            Err(Error::new(format!("{error}\n(the run's files: {kept})")))
+            Err(error.and(format_args!("\n(the run's files: {kept})")))
         }
     }
 }

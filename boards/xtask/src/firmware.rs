@@ -102,7 +102,7 @@ fn explain(board: &Board, messages: &str) -> Error {
     };
     for (region, name, memory) in [("FLASH", "flash", board.flash), ("RAM", "RAM", board.ram)] {
         if let Some(bytes) = overflow(region) {
-            return Error::new(format!(
+            return Error::too_big(format!(
                 "the model does not fit {}: it needs {bytes} bytes more than the {} bytes of {name} that the board has",
                 board.name, memory.bytes
             ));
