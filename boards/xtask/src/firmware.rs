@@ -86,7 +86,9 @@ pub fn build(board: &Board, module: &Module, content: Content, opt: Opt, folder:
     if !output.status.success() {
         return Err(explain(board, &String::from_utf8_lossy(&output.stderr)));
     }
-    let built = target.join(&board.target).join("release").join(&board.package);
+    // The binary is named as the package's folder.
+    let binary = Path::new(&board.package).file_name().unwrap_or_default();
+    let built = target.join(&board.target).join("release").join(binary);
     let elf = folder.join(format!("{name}.elf"));
     fs::copy(&built, &elf).context(|| format!("cannot copy {}", built.display()))?;
     Ok(elf)

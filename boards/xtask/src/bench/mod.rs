@@ -5,6 +5,7 @@
 
 mod budget;
 mod models;
+mod peers;
 mod recorded;
 mod row;
 mod table;
@@ -43,6 +44,9 @@ pub struct Arguments {
     /// Run the first so many rows of every model, instead of as many as the table of models says.
     #[arg(long, conflicts_with_all = ["check", "update_budget", "update_readme"])]
     rows: Option<usize>,
+    /// Measure peers from crates.io and PyPI too: builds them into the same firmware. Needs Python and C compilers.
+    #[arg(long)]
+    peers: bool,
     /// Fail where a figure is more than 2 % above its budget.
     #[arg(long)]
     check: bool,
@@ -63,16 +67,24 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let (models, absent) = models::named(&arguments.models)?;
     let variants = variants::named(&arguments.variants)?;
     boards.iter().try_for_each(setup::require)?;
+    if arguments.peers {
+        peers::require(&boards)?;
+    }
     let budget = if arguments.check { Some(Budget::read()?) } else { None };
     let rustc = workspace::rustc_version()?;
     let release = release(&rustc);
 
-    let measured = measure(&boards, &models, &variants, arguments.rows)?;
+    let measured = measure(arguments, &boards, &models, &variants)?;
     if arguments.json {
-        let document = json!({ "rustc": rustc, "rows": measured.rows, "failures": measured.failures });
+        let document = json!({
+            "rustc": rustc,
+            "rows": measured.rows,
+            "peers": measured.peers,
+            "failures": measured.failures,
+        });
         outln!("{}", serde_json::to_string_pretty(&document).context(|| "cannot write JSON".into())?);
     } else {
-        out!("{}", table::terminal(&measured.rows));
+        out!("{}", table::terminal(&measured.rows, &measured.peers));
         outln!("\n{rustc}");
         absent.iter().for_each(|note| outln!("NOT RUN: {note}"));
     }
@@ -94,15 +106,18 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 /// What came out of all runs.
 struct Measured {
     rows: Vec<Row>,
+    /// Rows of other implementations.
+    peers: Vec<Row>,
     /// What went wrong, row by row: the others ran all the same.
     failures: Vec<String>,
 }
 
-fn measure(boards: &[Board], models: &[Model], variants: &[Variant], limit: Option<usize>) -> Result<Measured> {
+fn measure(arguments: &Arguments, boards: &[Board], models: &[Model], variants: &[Variant]) -> Result<Measured> {
+    let limit = arguments.rows;
     let recorded = Recorded::read()?;
-    let mut measured = Measured { rows: Vec::new(), failures: Vec::new() };
+    let mut measured = Measured { rows: Vec::new(), peers: Vec::new(), failures: Vec::new() };
     for model in models {
-        for variant in variants {
+        for (index, variant) in variants.iter().enumerate() {
             eprintln!("Compiling {} ({})", model.name, variant.name);
             let prepared = model.prepare(variant, limit)?;
             for board in boards {
@@ -116,6 +131,9 @@ fn measure(boards: &[Board], models: &[Model], variants: &[Variant], limit: Opti
                 }
             }
             artifact::discard(&prepared.artifact)?;
+            if arguments.peers && index == 0 {
+                measured.peers.extend(peers::measure(boards, model, &prepared, limit, &recorded)?);
+            }
         }
     }
     // Board by board; the sort is stable.

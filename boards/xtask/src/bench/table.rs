@@ -8,52 +8,57 @@ use crate::workspace;
 use std::fmt::Write;
 use std::fs;
 
-/// For the terminal: a table a board.
-pub fn terminal(rows: &[Row]) -> String {
+/// For the terminal: a table a board, in it every model's own rows and then those of the peers.
+pub fn terminal(rows: &[Row], peers: &[Row]) -> String {
     let mut text = String::new();
-    for board in boards(rows) {
+    for board in rows.chunk_by(|a, b| a.board == b.board) {
         let _ = writeln!(text, "\n{} ({})", board[0].board, board[0].core);
-        let mut lines = vec![
-            [
-                "model",
-                "variant",
-                "instructions",
-                "max",
-                "per MAC",
-                "cycles",
-                "flash",
-                "RAM",
-                "stack",
-                "quality (float)",
-            ]
-            .map(String::from)
-            .to_vec(),
-        ];
-        lines[0].extend(["fastest peer", "least flash", "target"].map(String::from));
-        for row in board {
-            let mut line = vec![row.model.clone(), row.variant.clone()];
-            match &row.figures {
-                Some(figures) => line.extend(cells(figures)),
-                None => line.extend(std::iter::repeat_n("-".into(), 8)),
+        let mut lines = vec![HEAD.map(String::from).to_vec()];
+        let mut notes = String::new();
+        for model in board.chunk_by(|a, b| a.model == b.model) {
+            let is_here = |peer: &&Row| (&peer.board, &peer.model) == (&model[0].board, &model[0].model);
+            for (row, ours) in model.iter().map(|r| (r, true)).chain(peers.iter().filter(is_here).map(|r| (r, false))) {
+                lines.push(line(row, ours));
+                if let Some(note) = &row.note {
+                    let _ = writeln!(notes, "{} {}: {note}", row.model, row.variant);
+                }
             }
-            line.push(row.fastest_peer.as_ref().map_or("-".into(), |best| speed(best, row.figures.as_ref())));
-            line.push(
-                row.smallest_peer.as_ref().map_or("-".into(), |b| format!("{} {}", grouped(b.cost.flash), b.name)),
-            );
-            line.push(row.target.as_ref().map_or("-".into(), |t| target(t, row.constant_bytes)));
-            lines.push(line);
         }
         text.push_str(&aligned(&lines));
-        for row in board.iter().filter(|row| row.note.is_some()) {
-            let _ = writeln!(text, "{} {}: {}", row.model, row.variant, row.note.as_deref().unwrap_or_default());
-        }
+        text.push_str(&notes);
     }
     text
 }
 
-/// Runs of rows of the same board.
-fn boards(rows: &[Row]) -> impl Iterator<Item = &[Row]> {
-    rows.chunk_by(|a, b| a.board == b.board)
+const HEAD: [&str; 13] = [
+    "model",
+    "variant",
+    "instructions",
+    "max",
+    "per MAC",
+    "cycles",
+    "flash",
+    "RAM",
+    "stack",
+    "quality (float)",
+    "fastest peer",
+    "least flash",
+    "target",
+];
+
+fn line(row: &Row, ours: bool) -> Vec<String> {
+    let mut line = vec![row.model.clone(), row.variant.clone()];
+    match &row.figures {
+        Some(figures) => line.extend(cells(figures)),
+        None => line.extend(std::iter::repeat_n("-".into(), 8)),
+    }
+    let beside = [
+        row.fastest_peer.as_ref().map(|best| speed(best, row.figures.as_ref())),
+        row.smallest_peer.as_ref().map(|best| format!("{} {}", grouped(best.cost.flash), best.name)),
+        row.target.as_ref().map(|t| target(t, row.constant_bytes)),
+    ];
+    line.extend(beside.map(|cell| cell.filter(|_| ours).unwrap_or("-".into())));
+    line
 }
 
 fn cells(figures: &Figures) -> [String; 8] {
