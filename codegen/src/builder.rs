@@ -9,6 +9,7 @@ use crate::import;
 use crate::plan::Plan;
 use crate::quantize::{Options, quantize};
 use crate::report::{Report, report};
+use crate::target::{Core, Mode, Target};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
@@ -34,6 +35,9 @@ pub struct Builder {
     options: Options,
     stuck: StuckColumns,
     io: Io,
+    core: Option<Core>,
+    mode: Mode,
+    constant_time: bool,
 }
 
 /// A compiled model: everything there is to know of it.
@@ -59,6 +63,9 @@ impl Builder {
             options: Options::default(),
             stuck: StuckColumns::default(),
             io: Io::Quantized,
+            core: None,
+            mode: Mode::default(),
+            constant_time: false,
         }
     }
 
@@ -109,6 +116,28 @@ impl Builder {
     #[must_use]
     pub fn io(mut self, io: Io) -> Self {
         self.io = io;
+        self
+    }
+
+    /// Whose kernels the module calls. In a build script it is the package's target, if not given; elsewhere the
+    /// portable kernels are taken. Every module gives the same results, and runs on any processor.
+    #[must_use]
+    pub fn target(mut self, core: Core) -> Self {
+        self.core = Some(core);
+        self
+    }
+
+    /// Whether small or fast kernels come first.
+    #[must_use]
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// Allows only kernels whose instructions do not depend on the data: none that skips zeros.
+    #[must_use]
+    pub fn constant_time(mut self) -> Self {
+        self.constant_time = true;
         self
     }
 
@@ -165,6 +194,8 @@ impl Builder {
         let mut plan = quantize(&graph, &calibration, &self.options).map_err(|e| e.in_file(&self.model))?;
         plan.sha256 = sha256;
         plan.notes.splice(0..0, calibration.notes);
+        let target = Target { core: self.core.unwrap_or_default(), mode: self.mode, constant_time: self.constant_time };
+        let plan = plan.for_target(target, &rows);
         let report = report(&graph, &plan, &rows);
         let module = emit(&plan, self.io)?;
         Ok(Compiled { graph, plan, report, module })
@@ -185,7 +216,11 @@ impl Builder {
                 .help("use `compile` and `Compiled::write` elsewhere")
                 .into());
         };
-        let compiled = self.compile()?;
+        // Cargo tells a build script what it builds for.
+        let core = self
+            .core
+            .unwrap_or_else(|| std::env::var("TARGET").map_or_else(|_| Core::default(), |t| Core::of_triple(&t)));
+        let compiled = self.clone().target(core).compile()?;
         compiled.write(Path::new(&out))?;
         Ok(())
     }

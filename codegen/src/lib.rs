@@ -26,8 +26,10 @@ pub mod import;
 pub mod plan;
 pub mod quantize;
 pub mod report;
+pub mod target;
 
 pub use builder::{Builder, Compiled};
 pub use calibrate::Observer;
 pub use emit::Io;
 pub use error::{Error, Problem, Result};
+pub use target::{Core, Mode, Target};

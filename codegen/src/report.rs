@@ -122,7 +122,7 @@ pub fn report(graph: &Graph, plan: &Plan, rows: &Rows) -> Report {
                 continue;
             }
             let (min, max) = value.quant.ty.limits();
-            for (&real, q) in float.value(value.tensor).iter().zip(simulator.value(id).integers()) {
+            for (&real, q) in float.value(value.tensor).iter().zip(simulator.integers(id)) {
                 noise.add(real.into(), value.quant.real(q));
                 noise.saturated += u64::from(q == min || q == max);
                 noise.count += 1;

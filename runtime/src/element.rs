@@ -45,10 +45,11 @@ impl Element for i16 {
     }
 }
 
-/// A whole activation tensor: any nesting of arrays of an [`Elementary`] type.
+/// A whole activation tensor: any nesting of arrays of an [`Elementary`] type, or of words of packed ones.
 pub trait Activation: Pod {}
 impl Activation for i8 {}
 impl Activation for i16 {}
 impl Activation for u16 {}
 impl Activation for i32 {}
+impl Activation for u32 {}
 impl<T: Activation, const N: usize> Activation for [T; N] {}

@@ -1,11 +1,13 @@
 #![doc = include_str!("../README.md")]
 #![no_std]
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(test)]
 extern crate std;
 
+#[allow(unsafe_code)]
+pub mod arch;
 mod arena;
 pub mod convert;
 mod element;

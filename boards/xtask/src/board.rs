@@ -4,6 +4,7 @@ use crate::error::{Context, Error, Result};
 use crate::workspace;
 use serde::Deserialize;
 use std::fs;
+use tinymlp_codegen::Core;
 
 /// One board.
 #[derive(Clone, Debug, Deserialize)]
@@ -85,6 +86,11 @@ pub fn find(name: &str) -> Result<Board> {
 }
 
 impl Board {
+    /// The kernels that the generator has for it.
+    pub fn kernels(&self) -> Core {
+        self.core.parse().unwrap_or_default()
+    }
+
     /// The emulator, or an error that says there is none.
     pub fn emulator(&self) -> Result<&Emulator> {
         self.emulator.as_ref().ok_or_else(|| Error::new(format!("there is no emulator for {}", self.name)))

@@ -33,7 +33,7 @@ use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
-use tinymlp_codegen::{Builder, Observer};
+use tinymlp_codegen::{Builder, Core, Mode, Observer};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Sets up, builds, emulates and measures the boards")]
@@ -94,6 +94,15 @@ struct Emulate {
     /// A layer or input that gets int16 activations (repeatable; `all` for all).
     #[arg(long, value_name = "NAME")]
     int16: Vec<String>,
+    /// Whose kernels to call; the board's, if not given.
+    #[arg(long, value_name = "CORE")]
+    target: Option<Core>,
+    /// What comes first: size, balanced or speed.
+    #[arg(long, default_value = "balanced")]
+    mode: Mode,
+    /// Only kernels whose instructions do not depend on the data.
+    #[arg(long)]
+    constant_time: bool,
     /// Run only the first rows.
     #[arg(long)]
     limit: Option<usize>,
@@ -146,6 +155,10 @@ fn emulate(arguments: &Emulate) -> Result<()> {
             };
             let configure = |mut builder: Builder| {
                 builder = builder.observer(arguments.observer).headroom(arguments.headroom);
+                builder = builder.target(arguments.target.unwrap_or(board.kernels())).mode(arguments.mode);
+                if arguments.constant_time {
+                    builder = builder.constant_time();
+                }
                 arguments.int16.iter().fold(builder, |b, layer| b.int16(layer))
             };
             let artifact = artifact::simulate(&files, configure, arguments.limit)?.artifact;

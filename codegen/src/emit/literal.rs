@@ -182,9 +182,9 @@ pub(super) fn indented(text: &str) -> String {
 pub(super) type External<'a> = &'a mut dyn FnMut(&str, usize, &[i32]) -> Option<String>;
 
 /// A kernel's constant.
-pub(super) fn constant(constant: &Constant, external: External<'_>) -> Literal {
+pub(super) fn constant(module: &str, constant: &Constant, external: External<'_>) -> Literal {
     let name = constant.ty.split('<').next().unwrap_or_default();
-    let path = format!("kernels::{name}");
+    let path = format!("{module}::{name}");
     match &constant.fields {
         Fields::Unit => Literal::Atom(path),
         Fields::New(fields) => {
@@ -210,19 +210,21 @@ pub(super) fn field(name: &str, field: &Field, external: External<'_>) -> Litera
                 vec![number("zero_point", zero_point), number("min", min), number("max", max)],
             )
         }
-        Field::Array { extents, values, width, .. } => match external(name, *width, values) {
+        Field::Array { element, extents, values, width } => match external(name, *width, values) {
             Some(file) => Literal::Include(file),
-            None => array(extents, values),
+            None => array(element, extents, values),
         },
     }
 }
 
-fn array(extents: &[usize], values: &[i32]) -> Literal {
+fn array(element: &str, extents: &[usize], values: &[i32]) -> Literal {
+    // Packed words mean nothing as numbers.
+    let number = |v: &i32| if element == "u32" { format!("{v:#010x}") } else { v.to_string() };
     match extents {
-        [] | [_] => Literal::Array(values.iter().map(|v| Literal::Atom(v.to_string())).collect()),
+        [] | [_] => Literal::Array(values.iter().map(|v| Literal::Atom(number(v))).collect()),
         [_, inner @ ..] => {
             let size = inner.iter().product::<usize>().max(1);
-            Literal::Array(values.chunks(size).map(|v| array(inner, v)).collect())
+            Literal::Array(values.chunks(size).map(|v| array(element, inner, v)).collect())
         }
     }
 }

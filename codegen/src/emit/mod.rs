@@ -81,8 +81,9 @@ fn header(plan: &Plan) -> String {
 /// The `use` lines of what the text mentions, in an order that every edition of rustfmt keeps.
 fn imports(body: &str) -> String {
     let mut text = String::new();
-    for module in ["convert", "kernels"] {
-        if body.contains(&format!("{module}::")) {
+    for module in ["arch::armv7em", "convert", "kernels"] {
+        let name = module.rsplit("::").next().unwrap_or(module);
+        if body.contains(&format!(" {name}::")) {
             let _ = writeln!(text, "use tinymlp::{module};");
         }
     }
@@ -265,15 +266,16 @@ impl Emitter<'_> {
         for step in &plan.steps {
             let constant = step.kernel.constant();
             if constant.fields == Fields::Unit {
-                found.push(format!("kernels::{}", constant.ty));
+                found.push(format!("{}::{}", local(step), constant.ty));
                 continue;
             }
             let name = self.names.constant(&step.name);
             let arrays = constant.bytes() > 0;
-            let value = literal::constant(&constant, &mut external(&mut self.files, self.name, &name));
+            let module = local(step);
+            let value = literal::constant(module, &constant, &mut external(&mut self.files, self.name, &name));
             // Arrays stay in flash as they are; single numbers become part of the code.
             let keyword = if arrays { "static" } else { "const" };
-            let head = format!("{keyword} {name}: kernels::{}", constant.ty);
+            let head = format!("{keyword} {name}: {module}::{}", constant.ty);
             let _ = writeln!(self.text, "{}", literal::item(&head, &value));
             found.push(name);
         }
@@ -304,10 +306,10 @@ impl Emitter<'_> {
     fn call(&self, step: &Step, constant: &str) -> String {
         let plan = self.plan;
         let views = step.kernel.views();
-        let (types, out_type) = plan.types(step);
+        let element = |v: ValueId| plan.values[v].element();
         let view = |ty: &str, k: usize| nested(ty, &views[k]);
         let mut text = String::new();
-        let result = view(out_type.name(), step.inputs.len());
+        let result = view(element(step.output), step.inputs.len());
         let bytes = plan.values[step.output].bytes();
         if let (true, Place::Arena(at)) = (step.in_place, plan.values[step.output].place) {
             return format!("    {constant}.run_in_place(scratch.update::<{at}, {result}>());\n");
@@ -328,7 +330,7 @@ impl Emitter<'_> {
         };
         let names: &[&str] = if step.inputs.len() == 1 { &["x"] } else { &["a", "b"] };
         for (k, (&value, name)) in step.inputs.iter().zip(names).enumerate() {
-            let ty = view(types[k].name(), k);
+            let ty = view(element(value), k);
             let _ = match plan.values[value].place {
                 Place::Arena(at) => writeln!(text, "    let {name} = {source}.read::<{at}, {ty}>();"),
                 _ => writeln!(text, "    let {name}: &{ty} = tinymlp::cast({});", self.caller(value, false)),
@@ -375,6 +377,12 @@ impl Emitter<'_> {
             "impl Model for {type_name} {{\n    type Input = Input;\n    type Output = Output;\n    type Scratch = Scratch;\n{info}\n    fn infer(input: &Input, scratch: &mut Scratch, output: &mut Output) {{\n        infer(input, scratch, output);\n    }}\n}}\n"
         );
     }
+}
+
+/// The kernel's module as the generated text imports it.
+fn local(step: &Step) -> &'static str {
+    let module = step.kernel.module();
+    module.rsplit("::").next().unwrap_or(module)
 }
 
 /// What a step does, for the comment above its call.

@@ -98,6 +98,7 @@ impl Plan {
                 && scratch(output)
                 && self.values[input].bytes() == self.values[output].bytes()
                 && self.values[input].quant.ty == self.values[output].quant.ty
+                && self.values[input].layout == self.values[output].layout
                 && last_read[&input] == k;
             if in_place {
                 owner.insert(output, root(&owner, input));
@@ -117,7 +118,7 @@ impl Plan {
                     block_of.insert(value, b);
                 }
                 None => {
-                    let align = self.values[value].quant.ty.bytes();
+                    let align = self.values[value].align();
                     blocks.push(Block { bytes: self.values[value].bytes(), align, from, to });
                     block_of.insert(value, blocks.len() - 1);
                 }

@@ -4,11 +4,14 @@
 //! it, [`memory`] gives every value its place, and everything behind it reads nothing else.
 
 pub mod kernels;
+pub mod layout;
 pub mod memory;
 pub mod simulate;
 
 use crate::graph::{Labels, TensorId};
+use crate::target::Target;
 use kernels::Kernel;
+use layout::Layout;
 use std::sync::Arc;
 
 /// Index of a value in [`Plan::values`].
@@ -88,6 +91,8 @@ pub struct Value {
     pub place: Place,
     /// The float tensor whose values it approximates.
     pub tensor: TensorId,
+    /// How its integers lie in memory.
+    pub layout: Layout,
     /// Its elements, for a constant operand.
     pub constant: Option<Arc<[i32]>>,
 }
@@ -103,9 +108,27 @@ impl Value {
         self.len() == 0
     }
 
+    /// Elements of the last axis: what a fully connected layer reads.
+    pub fn features(&self) -> usize {
+        self.shape.last().copied().unwrap_or(1)
+    }
+
     /// Its size in memory.
     pub fn bytes(&self) -> usize {
-        self.len() * self.quant.ty.bytes()
+        match self.layout {
+            Layout::Plain => self.len() * self.quant.ty.bytes(),
+            Layout::Words(packing) => 4 * packing.words(self.features()) * (self.len() / self.features().max(1)),
+        }
+    }
+
+    /// Name in Rust of what its array is made of.
+    pub fn element(&self) -> &'static str {
+        if self.layout == Layout::Plain { self.quant.ty.name() } else { "i32" }
+    }
+
+    /// Bytes of one of those.
+    pub fn align(&self) -> usize {
+        if self.layout == Layout::Plain { self.quant.ty.bytes() } else { 4 }
     }
 }
 
@@ -188,6 +211,8 @@ pub struct Plan {
     pub sha256: String,
     /// One line on the quantization, for the header of the module.
     pub quantization: String,
+    /// Whose kernels it calls.
+    pub target: Target,
     /// All values.
     pub values: Vec<Value>,
     /// The calls, in order.

@@ -1,6 +1,7 @@
 //! Runs a plan on the host, with the runtime's own kernels.
 
 use super::kernels::Buffer;
+use super::layout::Layout;
 use super::{Features, Input, Plan, Value, ValueId};
 use tinymlp::convert;
 
@@ -16,6 +17,7 @@ impl<'p> Simulator<'p> {
     pub fn new(plan: &'p Plan) -> Self {
         let buffer = |v: &Value| match &v.constant {
             Some(integers) => Buffer::from_integers(v.quant.ty, integers),
+            None if v.layout != Layout::Plain => Buffer::Words(vec![0; v.bytes() / 4]),
             None => Buffer::new(v.quant.ty, v.len()),
         };
         Self { plan, buffers: plan.values.iter().map(buffer).collect() }
@@ -42,15 +44,27 @@ impl<'p> Simulator<'p> {
         self.run(&quantized);
     }
 
-    /// The integers of a value after a run.
+    /// A value after a run, as it lies in memory.
     pub fn value(&self, id: ValueId) -> &Buffer {
         &self.buffers[id]
+    }
+
+    /// The integers of a value after a run.
+    pub fn integers(&self, id: ValueId) -> Vec<i32> {
+        let value = &self.plan.values[id];
+        match (value.layout, &self.buffers[id]) {
+            (Layout::Words(packing), Buffer::Words(words)) => {
+                let row = packing.words(value.features()).max(1);
+                words.chunks_exact(row).flat_map(|row| packing.unpack(row, value.features())).collect()
+            }
+            (_, buffer) => buffer.integers(),
+        }
     }
 
     /// The real numbers a value stands for after a run.
     pub fn real(&self, id: ValueId) -> Vec<f64> {
         let quant = self.plan.values[id].quant;
-        self.buffers[id].integers().into_iter().map(|q| quant.real(q)).collect()
+        self.integers(id).into_iter().map(|q| quant.real(q)).collect()
     }
 }
 
@@ -63,7 +77,7 @@ pub fn quantize(plan: &Plan, input: &Input, x: &[f32]) -> Buffer {
         (Buffer::I16(q), None) => convert::from_f32(x, per_unit(quant.scale), quant.zero_point, q),
         (Buffer::I8(q), Some(f)) => each(x, f, quant.zero_point, q),
         (Buffer::I16(q), Some(f)) => each(x, f, quant.zero_point, q),
-        (Buffer::U16(_), _) => unreachable!("an input is an activation, not an index"),
+        (Buffer::U16(_) | Buffer::Words(_), _) => unreachable!("an input is a plain activation"),
     }
     buffer
 }

@@ -31,6 +31,7 @@ pub(super) fn lower(q: &mut Quantizer, k: usize, node: &Node, weight: &[f32], bi
         limits,
     };
     let (mut factors, mut bound, mut coarser) = (Vec::with_capacity(outputs), 0i64, 0);
+    let mut bounds = Vec::with_capacity(outputs);
     for (row, &b) in weight.chunks_exact(inputs).zip(bias) {
         let best = weight_scale(row, &square);
         let mut s = best.unwrap_or(y.scale / 4096.0 / x.scale);
@@ -44,11 +45,12 @@ pub(super) fn lower(q: &mut Quantizer, k: usize, node: &Node, weight: &[f32], bi
         };
         coarser += usize::from(best.is_some_and(|best| s > best));
         bound = bound.max(channel.bound);
+        bounds.push(channel.bound);
         layer.weight.extend(channel.weight);
         layer.bias.push(channel.bias);
         factors.push(x.scale * s / y.scale);
     }
-    let Some((multiplier, shift)) = scale::multipliers(&factors, bound) else {
+    let Some((mut multiplier, shift)) = scale::multipliers(&factors, bound) else {
         let largest = factors.iter().copied().fold(0.0, f64::max);
         return Err(q
             .problem(
@@ -63,6 +65,9 @@ pub(super) fn lower(q: &mut Quantizer, k: usize, node: &Node, weight: &[f32], bi
             "node '{name}' ({origin}): {coarser} of {outputs} outputs have coarser weights than 8 bits allow, so that their \
              sums are sure to fit 32 bits"
         ));
+    }
+    if shift == 0 {
+        scale::shorten(&mut multiplier, &bounds, f64::from(y.ty.limits().1 - y.ty.limits().0));
     }
     (layer.multiplier, layer.shift) = (multiplier, shift);
     q.push(k, layer, vec![input], output, Some(bound));

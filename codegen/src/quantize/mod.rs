@@ -22,7 +22,9 @@ use crate::error::{Problem, Problems, Result};
 use crate::graph::simplify::affine_of;
 use crate::graph::{Graph, Node, Op, TensorId, show_shape};
 use crate::plan::kernels::{Kernel, Limits};
+use crate::plan::layout::Layout;
 use crate::plan::{Features, Input, Output, Place, Plan, Quant, Step, Type, Value, ValueId};
+use crate::target::Target;
 use decisions::Decisions;
 use ranges::choose_quants;
 use std::collections::HashMap;
@@ -94,6 +96,7 @@ pub fn quantize(graph: &Graph, calibration: &Calibration, options: &Options) -> 
         name: graph.name.clone(),
         sha256: String::new(),
         quantization,
+        target: Target::default(),
         values,
         steps,
         inputs,
@@ -247,7 +250,7 @@ impl Quantizer<'_> {
     fn value(&mut self, tensor: TensorId, quant: Quant, place: Place) -> ValueId {
         let t = &self.graph.tensors[tensor];
         let (name, shape) = (t.name.clone(), t.shape.clone());
-        self.values.push(Value { name, shape, quant, place, tensor, constant: None });
+        self.values.push(Value { name, shape, quant, place, tensor, layout: Layout::Plain, constant: None });
         self.values.len() - 1
     }
 

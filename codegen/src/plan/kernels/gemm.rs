@@ -57,6 +57,10 @@ impl Kernel for Gemm {
         vec![vec![self.rows, self.inputs], vec![self.rows, self.outputs]]
     }
 
+    fn gemm(&self) -> Option<&Gemm> {
+        Some(self)
+    }
+
     fn macs(&self) -> u64 {
         (self.rows * self.inputs * self.outputs) as u64
     }

@@ -5,6 +5,7 @@
 mod add;
 mod affine;
 mod arg_max;
+pub mod armv7em;
 mod concat;
 mod div;
 mod gemm;
@@ -48,6 +49,16 @@ pub trait Kernel: Debug + Send + Sync {
     /// Extents of the nested arrays that the kernel's `run` takes: its operands', then the result's.
     fn views(&self) -> Vec<Vec<usize>>;
 
+    /// The runtime's module that has the kernel.
+    fn module(&self) -> &'static str {
+        "kernels"
+    }
+
+    /// The layer's numbers, if it is a portable fully connected one, from which a target's own kernel can be made.
+    fn gemm(&self) -> Option<&Gemm> {
+        None
+    }
+
     /// Multiply-accumulate operations.
     fn macs(&self) -> u64 {
         0
@@ -68,6 +79,8 @@ pub enum Buffer {
     I16(Vec<i16>),
     /// Class indices.
     U16(Vec<u16>),
+    /// A value packed into words.
+    Words(Vec<i32>),
 }
 
 impl Buffer {
@@ -95,6 +108,7 @@ impl Buffer {
             Buffer::I8(v) => v.iter().map(|&q| q.into()).collect(),
             Buffer::I16(v) => v.iter().map(|&q| q.into()).collect(),
             Buffer::U16(v) => v.iter().map(|&q| q.into()).collect(),
+            Buffer::Words(v) => v.clone(),
         }
     }
 
@@ -104,6 +118,7 @@ impl Buffer {
             Buffer::I8(v) => v.iter().map(|&q| q as u8).collect(),
             Buffer::I16(v) => v.iter().flat_map(|q| q.to_le_bytes()).collect(),
             Buffer::U16(v) => v.iter().flat_map(|q| q.to_le_bytes()).collect(),
+            Buffer::Words(v) => v.iter().flat_map(|q| q.to_le_bytes()).collect(),
         }
     }
 }
@@ -114,8 +129,8 @@ macro_rules! activation {
         match $buffer {
             $crate::plan::kernels::Buffer::I8($x) => $body,
             $crate::plan::kernels::Buffer::I16($x) => $body,
-            $crate::plan::kernels::Buffer::U16(_) => {
-                unreachable!("quantization gives kernels activations, not indices")
+            $crate::plan::kernels::Buffer::U16(_) | $crate::plan::kernels::Buffer::Words(_) => {
+                unreachable!("portable kernels get activations, neither indices nor packed ones")
             }
         }
     };
@@ -145,7 +160,7 @@ impl Limits {
 /// A constant of the generated module.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Constant {
-    /// Its type, `Gemm<i8, 64, 32>`, in the runtime's module `kernels`.
+    /// Its type, `Gemm<i8, 64, 32>`, in the kernel's module.
     pub ty: String,
     /// What it is made of.
     pub fields: Fields,

@@ -1,0 +1,221 @@
+//! From the portable plan to one that calls a target's own kernels: the same integers in every value, arranged as
+//! the target's inner loops read them.
+//!
+//! A fully connected layer becomes the target's if the target can compute it bit for bit; everything else stays
+//! portable. Values that only such layers write and read are packed; where one comes from elsewhere, a step that
+//! packs it is put before the layer.
+
+mod armv7em;
+mod zeros;
+
+use crate::data::Rows;
+use crate::plan::kernels::{Gemm, Kernel};
+use crate::plan::layout::Layout;
+use crate::plan::{Place, Plan, Step, Value, ValueId};
+use std::collections::HashMap;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// What the generated module is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Target {
+    /// Whose kernels are called.
+    pub core: Core,
+    /// What comes first where kernels can be either fast or small.
+    pub mode: Mode,
+    /// Only kernels whose instructions do not depend on the data.
+    pub constant_time: bool,
+}
+
+/// A family of processor cores, by the kernels they get.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Core {
+    /// Any: the portable loops.
+    #[default]
+    Portable,
+    /// With the DSP extension of Armv7E-M or Armv8-M: Cortex-M4, M7, M33.
+    Armv7em,
+}
+
+/// What comes first where kernels can be either fast or small.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// The fewest bytes of flash and RAM.
+    Size,
+    /// Near the best of both.
+    #[default]
+    Balanced,
+    /// The fewest instructions.
+    Speed,
+}
+
+impl Core {
+    /// Names that [`Core::from_str`] takes, with what they mean.
+    const NAMES: [(&'static str, Core); 8] = [
+        ("portable", Core::Portable),
+        ("cortex-m4", Core::Armv7em),
+        ("cortex-m4f", Core::Armv7em),
+        ("cortex-m7", Core::Armv7em),
+        ("cortex-m33", Core::Armv7em),
+        ("armv7em", Core::Armv7em),
+        ("thumbv7em-none-eabi", Core::Armv7em),
+        ("thumbv7em-none-eabihf", Core::Armv7em),
+    ];
+
+    /// The core of a Rust target triple; portable where there are no kernels for it.
+    pub fn of_triple(triple: &str) -> Core {
+        let known = Self::NAMES.iter().find(|(name, _)| *name == triple && name.contains("-none-"));
+        known.map_or(Core::Portable, |(_, core)| *core)
+    }
+
+    fn architecture(self) -> Option<&'static dyn Architecture> {
+        match self {
+            Core::Portable => None,
+            Core::Armv7em => Some(&armv7em::Armv7em),
+        }
+    }
+}
+
+impl FromStr for Core {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = Self::NAMES.iter().find(|(name, _)| *name == text);
+        known.map(|(_, core)| *core).ok_or_else(|| {
+            let names: Vec<_> = Self::NAMES.iter().map(|(name, _)| *name).collect();
+            format!("there are no kernels for '{text}'. Known: {}", names.join(", "))
+        })
+    }
+}
+
+impl FromStr for Mode {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "size" => Ok(Mode::Size),
+            "balanced" => Ok(Mode::Balanced),
+            "speed" => Ok(Mode::Speed),
+            _ => Err(format!("'{text}' is none of size, balanced, speed")),
+        }
+    }
+}
+
+impl fmt::Display for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Core::Portable => "portable",
+            Core::Armv7em => "armv7em",
+        })
+    }
+}
+
+/// A fully connected layer with what it reads and writes.
+struct Layer<'p> {
+    gemm: &'p Gemm,
+    x: &'p Value,
+    y: &'p Value,
+    /// Share of the operand's elements that are zero (equal to the zero point), in the mean over the calibration data.
+    zeros: f64,
+}
+
+/// Kernels of an architecture.
+trait Architecture {
+    /// Whether its kernel gives this layer's results bit for bit.
+    fn takes(&self, layer: &Layer) -> bool;
+
+    /// The layout in which layers read a value that something else has computed, and the kernel that brings it there.
+    fn entry(&self, x: &Value) -> (Layout, Option<Arc<dyn Kernel>>);
+
+    /// The layout of a value between two layers.
+    fn between(&self) -> Layout;
+
+    /// The kernel of a layer with operand and result in these layouts.
+    fn layer(&self, layer: &Layer, x: Layout, y: Layout, target: Target) -> Arc<dyn Kernel>;
+}
+
+impl Plan {
+    /// The same program with the kernels of `target`, chosen by what the rows of calibration data show.
+    #[must_use]
+    pub fn for_target(mut self, target: Target, rows: &Rows) -> Plan {
+        self.target = target;
+        let Some(architecture) = target.core.architecture() else { return self };
+        let zeros = zeros::shares(&self, rows);
+        let takes: Vec<bool> = self
+            .steps
+            .iter()
+            .map(|step| {
+                let (x, y) = (step.inputs[0], step.output);
+                let layer = |gemm| Layer { gemm, x: &self.values[x], y: &self.values[y], zeros: zeros[x] };
+                step.kernel.gemm().is_some_and(|gemm| architecture.takes(&layer(gemm)))
+            })
+            .collect();
+        let packed = self.packed(&takes);
+        for (value, _) in packed.iter().enumerate().filter(|(_, packed)| **packed) {
+            self.values[value].layout = architecture.between();
+        }
+        let mut entered: HashMap<ValueId, ValueId> = HashMap::new();
+        let mut steps = Vec::new();
+        for (mut step, taken) in std::mem::take(&mut self.steps).into_iter().zip(takes) {
+            if taken {
+                let x = step.inputs[0];
+                if !packed[x] {
+                    step.inputs[0] = match entered.get(&x) {
+                        Some(&value) => value,
+                        None => self.enter(x, &step.name, architecture, &mut steps),
+                    };
+                    entered.insert(x, step.inputs[0]);
+                }
+                let zeros = zeros[x];
+                let (x, y) = (&self.values[step.inputs[0]], &self.values[step.output]);
+                if let Some(gemm) = step.kernel.gemm() {
+                    let kernel = architecture.layer(&Layer { gemm, x, y, zeros }, x.layout, y.layout, target);
+                    step.kernel = kernel;
+                }
+            } else {
+                // A value that is written again has to be packed again.
+                entered.remove(&step.output);
+            }
+            steps.push(step);
+        }
+        self.steps = steps;
+        self.place_values();
+        self
+    }
+
+    /// By value: whether only layers that the target takes write and read it.
+    fn packed(&self, takes: &[bool]) -> Vec<bool> {
+        let mut packed: Vec<bool> =
+            self.values.iter().map(|v| matches!(v.place, Place::Arena(_)) && v.constant.is_none()).collect();
+        let mut written = vec![0; self.values.len()];
+        for (step, &taken) in self.steps.iter().zip(takes) {
+            written[step.output] += 1;
+            let rows = step.kernel.gemm().map(|g| (g.inputs, g.outputs));
+            packed[step.output] &= taken && rows.is_some_and(|(_, o)| o == self.values[step.output].features());
+            for &input in &step.inputs {
+                packed[input] &= taken && rows.is_some_and(|(i, _)| i == self.values[input].features());
+            }
+        }
+        packed.iter().zip(written).map(|(&packed, written)| packed && written == 1).collect()
+    }
+
+    /// Appends the step that packs a value for layers, if they do not read it as it is; gives what they read.
+    fn enter(&mut self, x: ValueId, layer: &str, architecture: &dyn Architecture, steps: &mut Vec<Step>) -> ValueId {
+        let (layout, Some(kernel)) = architecture.entry(&self.values[x]) else { return x };
+        let value = Value { place: Place::Arena(0), layout, constant: None, ..self.values[x].clone() };
+        let output = self.values.len();
+        self.values.push(value);
+        steps.push(Step {
+            name: format!("{layer} input"),
+            origin: "Cast".into(),
+            kernel,
+            inputs: vec![x],
+            output,
+            bound: None,
+            table_error: None,
+            in_place: false,
+        });
+        output
+    }
+}

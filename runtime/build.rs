@@ -1,0 +1,17 @@
+//! Chooses the inner loops for the target.
+//!
+//! `cfg(target_feature = "dsp")` cannot be used for this: a stable compiler hides it, so every user of a stable
+//! compiler would silently get the portable loops.
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rustc-check-cfg=cfg(tinymlp_arch, values(\"armv7em\"))");
+    let target = std::env::var("TARGET").unwrap_or_default();
+    let arch = match target.split('-').next().unwrap_or_default() {
+        "thumbv7em" => Some("armv7em"),
+        _ => None,
+    };
+    if let Some(arch) = arch {
+        println!("cargo::rustc-cfg=tinymlp_arch=\"{arch}\"");
+    }
+}

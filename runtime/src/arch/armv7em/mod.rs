@@ -1,0 +1,23 @@
+//! Cores with the DSP extension of Armv7E-M and Armv8-M: Cortex-M4, M7, M33.
+//!
+//! Activations between fully connected layers are pairs of 16-bit integers ([`words`]), so that one `smlad`
+//! multiplies and adds two of them.
+
+mod gemm;
+mod widen;
+
+pub use gemm::{Gemm, GemmPairs, fours, pair, stream_len};
+pub use widen::Widen;
+
+/// Words of a row of `elements` activations: two 16-bit integers a word, padded to a multiple of 8 elements with
+/// anything, as the weights of the padding are zero.
+pub const fn words(elements: usize) -> usize {
+    elements.next_multiple_of(8) / 2
+}
+
+/// The portable loops over slices, for the host simulation.
+#[cfg(all(feature = "dynamic", not(tinymlp_arch = "armv7em")))]
+pub mod dynamic {
+    pub use super::gemm::portable::{gemm, gemm_pairs};
+    pub use super::widen::widen;
+}
