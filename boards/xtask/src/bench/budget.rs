@@ -201,7 +201,7 @@ mod tests {
             shape: String::new(),
             variant: "default".into(),
             macs: 1,
-            constant_bytes: 0,
+            constant_bytes: None,
             note: figures.is_none().then(|| "it does not fit".into()),
             figures,
             fastest_peer: None,

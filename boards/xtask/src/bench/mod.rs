@@ -23,6 +23,8 @@ use models::Model;
 use recorded::Recorded;
 use row::Row;
 use serde_json::json;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::time::Duration;
 use variants::Variant;
 
@@ -117,11 +119,20 @@ fn measure(arguments: &Arguments, boards: &[Board], models: &[Model], variants: 
     let recorded = Recorded::read()?;
     let mut measured = Measured { rows: Vec::new(), peers: Vec::new(), failures: Vec::new() };
     for model in models {
-        for (index, variant) in variants.iter().enumerate() {
-            eprintln!("Compiling {} ({})", model.name, variant.name);
-            let prepared = model.prepare(variant, limit)?;
+        let mut macs = 0;
+        for variant in variants {
+            let mut prepared = BTreeMap::new();
             for board in boards {
-                let row = Row::new(board, model, variant.name, &prepared, &recorded);
+                let kernels = board.kernels();
+                let prepared = match prepared.entry(kernels.to_string()) {
+                    Entry::Occupied(entry) => entry.into_mut(),
+                    Entry::Vacant(entry) => {
+                        eprintln!("Compiling {} ({}, kernels: {kernels})", model.name, variant.name);
+                        entry.insert(model.prepare(variant, kernels, limit)?)
+                    }
+                };
+                macs = prepared.macs;
+                let row = Row::new(board, model, variant.name, prepared, &recorded);
                 let title = row.title();
                 eprintln!("Running {} rows of {title}", prepared.artifact.rows);
                 let options = Options { opt: variant.opt, limit: Duration::from_secs(600) };
@@ -130,10 +141,10 @@ fn measure(arguments: &Arguments, boards: &[Board], models: &[Model], variants: 
                     Err(error) => measured.failures.push(format!("{title}: {error}")),
                 }
             }
-            artifact::discard(&prepared.artifact)?;
-            if arguments.peers && index == 0 {
-                measured.peers.extend(peers::measure(boards, model, &prepared, limit, &recorded)?);
-            }
+            prepared.values().try_for_each(|prepared| artifact::discard(&prepared.artifact))?;
+        }
+        if arguments.peers {
+            measured.peers.extend(peers::measure(boards, model, macs, limit)?);
         }
     }
     // Board by board; the sort is stable.

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use tinymlp_codegen::data::{self, Rows};
 use tinymlp_codegen::graph::eval::Evaluator;
 use tinymlp_codegen::plan::simulate::Simulator;
+use tinymlp_codegen::{Builder, Core};
 
 /// A model with its data.
 #[derive(Clone, Copy, Debug)]
@@ -163,10 +164,13 @@ impl Model {
         Ok(path)
     }
 
-    /// Generates the model, simulates all rows, and keeps the first `limit` for the emulators, or as many as its
-    /// line of the table says.
-    pub fn prepare(&self, variant: &Variant, limit: Option<usize>) -> Result<Prepared> {
-        let simulated = artifact::simulate(&self.files()?, |b| (variant.configure)(b.name(self.type_name())), None)?;
+    /// Generates the model for a core, simulates all rows, and keeps the first `limit` for the emulators, or as many
+    /// as its line of the table says.
+    pub fn prepare(&self, variant: &Variant, core: Core, limit: Option<usize>) -> Result<Prepared> {
+        // The name of the folder that the module is in, until it is discarded: one a core.
+        let name = format!("{}_{core}", self.name.replace('-', "_"));
+        let configure = |builder: Builder| (variant.configure)(builder.name(&name).target(core));
+        let simulated = artifact::simulate(&self.files()?, configure, None)?;
         let compiled = &simulated.compiled;
         let (macs, constant_bytes) = (compiled.report.macs, compiled.report.flash_bytes);
         let quality = match (self.source, &simulated.artifact.evaluation) {
@@ -193,10 +197,6 @@ impl Model {
         let mut artifact = simulated.artifact;
         artifact.keep(limit.unwrap_or(self.rows));
         Ok(Prepared { artifact, macs, constant_bytes, quality })
-    }
-
-    fn type_name(&self) -> String {
-        self.name.replace('-', "_")
     }
 }
 
@@ -225,7 +225,7 @@ mod tests {
     fn shipped_models_are_always_there() {
         let (models, _) = named(&["shipped-wine".into(), "shipped-digits".into()]).unwrap();
         assert_eq!(models.iter().map(|m| m.name).collect::<Vec<_>>(), ["shipped-digits", "shipped-wine"]);
-        let prepared = models[0].prepare(&super::super::variants::ALL[0], Some(7)).unwrap();
+        let prepared = models[0].prepare(&super::super::variants::ALL[0], Core::Portable, Some(7)).unwrap();
         assert_eq!((prepared.artifact.rows, prepared.artifact.inputs.len(), prepared.macs), (7, 7 * 64, 2368));
         let Some(Quality::Accuracy { float, .. }) = prepared.quality else { panic!("{:?}", prepared.quality) };
         assert!((float - 349.0 / 360.0).abs() < 1e-9, "of all rows, not of those that run: {float}");

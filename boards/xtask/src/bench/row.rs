@@ -22,8 +22,8 @@ pub struct Row {
     pub variant: String,
     /// Multiply-accumulate operations of an inference.
     pub macs: u64,
-    /// Bytes of constants in the generated module.
-    pub constant_bytes: usize,
+    /// Bytes of constants in the generated module, of a row of ours.
+    pub constant_bytes: Option<usize>,
     /// The figures, where the model runs on the board.
     pub figures: Option<Figures>,
     /// Why there are none, or what is to be known of them.
@@ -61,21 +61,32 @@ pub struct Figures {
 }
 
 impl Row {
-    /// A row without figures yet.
+    /// A row of ours without figures yet.
     pub fn new(board: &Board, model: &Model, variant: &str, prepared: &Prepared, recorded: &Recorded) -> Self {
+        Self {
+            constant_bytes: Some(prepared.constant_bytes),
+            fastest_peer: recorded.fastest(&board.core, model.name),
+            smallest_peer: recorded.smallest(&board.core, model.name),
+            target: recorded.target(&board.core, model.name),
+            ..Self::of_peer(board, model, variant, prepared.macs)
+        }
+    }
+
+    /// A row of a peer without figures yet.
+    pub fn of_peer(board: &Board, model: &Model, peer: &str, macs: u64) -> Self {
         Self {
             board: board.name.clone(),
             core: board.core.clone(),
             model: model.name.into(),
             shape: model.shape.into(),
-            variant: variant.into(),
-            macs: prepared.macs,
-            constant_bytes: prepared.constant_bytes,
+            variant: peer.into(),
+            macs,
+            constant_bytes: None,
             figures: None,
             note: None,
-            fastest_peer: recorded.fastest(&board.core, model.name),
-            smallest_peer: recorded.smallest(&board.core, model.name),
-            target: recorded.target(&board.core, model.name),
+            fastest_peer: None,
+            smallest_peer: None,
+            target: None,
         }
     }
 

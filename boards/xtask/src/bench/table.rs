@@ -3,6 +3,7 @@
 use crate::bench::models::Quality;
 use crate::bench::recorded::{Best, Target};
 use crate::bench::row::{Figures, Row};
+use crate::bench::variants;
 use crate::error::{Context, Error, Result};
 use crate::workspace;
 use std::fmt::Write;
@@ -17,8 +18,8 @@ pub fn terminal(rows: &[Row], peers: &[Row]) -> String {
         let mut notes = String::new();
         for model in board.chunk_by(|a, b| a.model == b.model) {
             let is_here = |peer: &&Row| (&peer.board, &peer.model) == (&model[0].board, &model[0].model);
-            for (row, ours) in model.iter().map(|r| (r, true)).chain(peers.iter().filter(is_here).map(|r| (r, false))) {
-                lines.push(line(row, ours));
+            for row in model.iter().chain(peers.iter().filter(is_here)) {
+                lines.push(line(row));
                 if let Some(note) = &row.note {
                     let _ = writeln!(notes, "{} {}: {note}", row.model, row.variant);
                 }
@@ -46,7 +47,7 @@ const HEAD: [&str; 13] = [
     "target",
 ];
 
-fn line(row: &Row, ours: bool) -> Vec<String> {
+fn line(row: &Row) -> Vec<String> {
     let mut line = vec![row.model.clone(), row.variant.clone()];
     match &row.figures {
         Some(figures) => line.extend(cells(figures)),
@@ -57,7 +58,7 @@ fn line(row: &Row, ours: bool) -> Vec<String> {
         row.smallest_peer.as_ref().map(|best| format!("{} {}", grouped(best.cost.flash), best.name)),
         row.target.as_ref().map(|t| target(t, row.constant_bytes)),
     ];
-    line.extend(beside.map(|cell| cell.filter(|_| ours).unwrap_or("-".into())));
+    line.extend(beside.map(|cell| cell.unwrap_or("-".into())));
     line
 }
 
@@ -91,8 +92,9 @@ fn speed(best: &Best, ours: Option<&Figures>) -> String {
     format!("{}{unit} {}{share}", grouped(theirs), best.name)
 }
 
-fn target(target: &Target, constant_bytes: usize) -> String {
-    let flash = target.flash.or(target.flash_beside_constants.map(|bytes| bytes + constant_bytes as u64));
+fn target(target: &Target, constant_bytes: Option<usize>) -> String {
+    let flash =
+        target.flash.or(target.flash_beside_constants.zip(constant_bytes).map(|(bytes, all)| bytes + all as u64));
     let parts = [
         (target.instructions, ""),
         (target.zero_skip, " zero-skip"),
@@ -154,14 +156,14 @@ fn between_markers(text: &str, table: &str) -> Result<String> {
     Ok(format!("{before}{BEGIN}{table}{END}{after}"))
 }
 
-/// The table for README.md.
+/// The table for README.md, of what a user gets who asks for nothing.
 fn markdown(rows: &[Row], rustc: &str) -> String {
     let mut text = format!(
         "Measured by `cargo xtask bench --update-readme` with rustc {rustc}.\n\n\
-         | model | core | variant | accuracy (float) | instructions | per MAC | flash | RAM | stack | fastest peer |\n\
-         | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
+         | model | core | accuracy (float) | instructions | per MAC | flash | RAM | stack | fastest peer |\n\
+         | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
     );
-    let mut sorted: Vec<&Row> = rows.iter().collect();
+    let mut sorted: Vec<&Row> = rows.iter().filter(|row| row.variant == variants::ALL[0].name).collect();
     // A model's boards together, in the order of the table of models; the sort is stable.
     let position = |row: &Row| rows.iter().position(|other| other.model == row.model);
     sorted.sort_by_key(|row| position(row));
@@ -174,10 +176,10 @@ fn markdown(rows: &[Row], rustc: &str) -> String {
                 let [mean, _, per_mac, _, flash, ram, stack, quality] = cells(figures);
                 format!("{quality} | {mean} | {per_mac} | {flash} B | {ram} B | {stack} B")
             }
-            None => "does not fit | | | | |".into(),
+            None => "does not fit | | | | | ".into(),
         };
         let peer = row.fastest_peer.as_ref().map_or(String::new(), |best| speed(best, row.figures.as_ref()));
-        let _ = writeln!(text, "| {model} | {} | {} | {measured} | {peer} |", row.core, row.variant);
+        let _ = writeln!(text, "| {model} | {} | {measured} | {peer} |", row.core);
     }
     text
 }

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::firmware::Opt;
-use tinymlp_codegen::Builder;
+use tinymlp_codegen::{Builder, Mode};
 
 /// A way of generating a model and compiling it.
 #[derive(Clone, Copy, Debug)]
@@ -16,7 +16,12 @@ pub struct Variant {
 }
 
 /// All of them; the first is what a user gets who asks for nothing.
-pub const ALL: &[Variant] = &[Variant { name: "default", configure: |builder| builder, opt: Opt::Speed }];
+pub const ALL: &[Variant] = &[
+    Variant { name: "default", configure: |builder| builder, opt: Opt::Speed },
+    Variant { name: "size", configure: |builder| builder.mode(Mode::Size), opt: Opt::Size },
+    Variant { name: "speed", configure: |builder| builder.mode(Mode::Speed), opt: Opt::Speed },
+    Variant { name: "constant-time", configure: Builder::constant_time, opt: Opt::Speed },
+];
 
 /// Those of these names, or all of them for no names.
 pub fn named(names: &[String]) -> Result<Vec<Variant>> {

@@ -11,8 +11,7 @@ mod microflow;
 mod package;
 
 use crate::artifact::Artifact;
-use crate::bench::models::{Model, Prepared, Source};
-use crate::bench::recorded::Recorded;
+use crate::bench::models::{Model, Source};
 use crate::bench::row::{Figures, Row};
 use crate::board::Board;
 use crate::emulate::{self, Options};
@@ -84,13 +83,7 @@ pub fn require(boards: &[Board]) -> Result<()> {
 }
 
 /// Measures all peers on one of the benchmark models.
-pub fn measure(
-    boards: &[Board],
-    model: &Model,
-    prepared: &Prepared,
-    limit: Option<usize>,
-    recorded: &Recorded,
-) -> Result<Vec<Row>> {
+pub fn measure(boards: &[Board], model: &Model, macs: u64, limit: Option<usize>) -> Result<Vec<Row>> {
     // The shipped models have no int8 form that a peer could read, and are of the same shapes.
     if matches!(model.source, Source::Shipped(_)) {
         return Ok(Vec::new());
@@ -99,10 +92,9 @@ pub fn measure(
     let mut rows = Vec::new();
     for board in boards {
         for peer in &ALL {
-            let mut row = Row::new(board, model, peer.name, prepared, recorded);
-            row.constant_bytes = 0;
+            let mut row = Row::of_peer(board, model, peer.name, macs);
             eprintln!("Running {} rows of {} ({})", reference.rows(), row.title(), peer.description);
-            match run(peer, board, model, &reference, row.macs) {
+            match run(peer, board, model, &reference, macs) {
                 Ok((figures, note)) => (row.figures, row.note) = (Some(figures), Some(note)),
                 Err(error) => row.note = Some(first_lines(&error)),
             }

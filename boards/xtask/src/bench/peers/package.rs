@@ -27,6 +27,10 @@ pub fn with_peer(board: &Board, peer: &Path) -> Result<Board> {
         let text = if manifest == "Cargo.toml" { with_dependency(&text, peer)? } else { text };
         fs::write(&path, text).context(|| format!("cannot write {}", path.display()))?;
     }
+    // Build scripts look for linker scripts in the harness beside the package.
+    let harness = peer.with_file_name("harness");
+    let _ = fs::remove_dir_all(&harness);
+    copy(&workspace::boards().join("harness"), &harness)?;
     let package = package.display().to_string();
     Ok(Board { package, ..board.clone() })
 }
