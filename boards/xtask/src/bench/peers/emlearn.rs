@@ -24,8 +24,8 @@ struct Compiler {
 }
 
 impl Compiler {
-    /// The one for a core; none where it is not known.
-    fn of(core: &str) -> Option<Self> {
+    /// The one for a board; none where it is not known.
+    fn of(board: &Board) -> Option<Self> {
         let arm = |core| Self {
             prefix: "arm-none-eabi-",
             apt: "gcc-arm-none-eabi libnewlib-arm-none-eabi",
@@ -38,14 +38,21 @@ impl Compiler {
             core,
             library: "-lc",
         };
-        match core {
+        let avr = |core| Self { prefix: "avr-", apt: "gcc-avr avr-libc", core, library: "-lc" };
+        match board.core.as_str() {
             "cortex-m0" => Some(arm("-mcpu=cortex-m0 -mthumb")),
             "cortex-m0plus" => Some(arm("-mcpu=cortex-m0plus -mthumb")),
             "cortex-m4f" => Some(arm("-mcpu=cortex-m4 -mthumb -mfpu=fpv4-sp-d16 -mfloat-abi=hard")),
             "cortex-m33" => Some(arm("-mcpu=cortex-m33 -mthumb -mfpu=fpv5-sp-d16 -mfloat-abi=hard")),
             "cortex-m55" => Some(arm("-mcpu=cortex-m55 -mthumb -mfloat-abi=hard")),
-            "rv32imc" => Some(riscv("-march=rv32imc -mabi=ilp32 -misa-spec=2.2 --specs=picolibc.specs")),
-            "rv32ec" => Some(riscv("-march=rv32ec -mabi=ilp32e -misa-spec=2.2 --specs=picolibc.specs")),
+            "rv32imc" => {
+                Some(riscv("-march=rv32imc -mabi=ilp32 -misa-spec=2.2 --specs=picolibc.specs -T relocatable.ld"))
+            }
+            "rv32ec" => {
+                Some(riscv("-march=rv32ec -mabi=ilp32e -misa-spec=2.2 --specs=picolibc.specs -T relocatable.ld"))
+            }
+            // The processor decides on instructions and on the C library.
+            "avr" if board.name == "arduino-uno" => Some(avr("-mmcu=atmega328p")),
             _ => None,
         }
     }
@@ -63,7 +70,7 @@ pub fn missing(boards: &[Board]) -> Vec<String> {
     if !runs("python3", "--version") {
         missing.push("python3: sudo apt-get install python3 python3-venv".into());
     }
-    for compiler in boards.iter().filter_map(|board| Compiler::of(&board.core)) {
+    for compiler in boards.iter().filter_map(Compiler::of) {
         let program = compiler.program("gcc");
         if !runs(&program, "--version") {
             missing.push(format!("{program}: sudo apt-get install {}", compiler.apt));
@@ -74,9 +81,8 @@ pub fn missing(boards: &[Board]) -> Vec<String> {
 }
 
 fn network(case: &Case) -> Result<Network> {
-    let core = &case.board.core;
-    let compiler =
-        Compiler::of(core).ok_or_else(|| Error::new(format!("no C compiler is known to xtask for {core}")))?;
+    let unknown = || Error::new(format!("no C compiler is known to xtask for {}", case.board.name));
+    let compiler = Compiler::of(case.board).ok_or_else(unknown)?;
     let kind = if case.reference.classifies() { "classifier" } else { "regressor" };
     let header = case.folder.join("network.h");
     let script = workspace::boards().join("xtask/bench/peers/emlearn_convert.py");
@@ -182,8 +188,11 @@ fn succeed(command: &mut Command, what: &str) -> Result<Output> {
         return Ok(output);
     }
     let messages = String::from_utf8_lossy(&output.stderr);
-    // Python says last what is wrong, compilers first.
-    let cause = messages.lines().find(|line| line.contains("error:")).or(messages.lines().last()).unwrap_or_default();
+    // Compilers say first what is wrong, linkers before collect2 does, Python last.
+    let says = |line: &&str| line.contains("error") && !line.starts_with("collect2");
+    let linker = |line: &&str| line.contains("/ld: ");
+    let cause = messages.lines().find(says).or(messages.lines().find(linker)).or(messages.lines().last());
+    let cause = cause.unwrap_or_default();
     Err(Error::new(format!("{what} failed: {cause}")))
 }
 
