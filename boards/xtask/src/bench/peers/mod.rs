@@ -116,6 +116,7 @@ fn run(peer: &Peer, board: &Board, model: &Model, reference: &Reference, macs: u
         inputs: network.inputs,
         // There is no host simulation of a peer: its outputs are judged below.
         outputs: vec![0; rows * network.output_bytes],
+        input_type: Vec::new(),
         output_type: Vec::new(),
         evaluation: None,
     };
