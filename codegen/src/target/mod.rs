@@ -140,7 +140,7 @@ trait Architecture {
     fn takes(&self, layer: &Layer) -> bool;
 
     /// The layout in which layers read a value that something else has computed, and the kernel that brings it there.
-    fn entry(&self, x: &Value) -> (Layout, Option<Arc<dyn Kernel>>);
+    fn entry(&self, x: &Value, target: Target) -> (Layout, Option<Arc<dyn Kernel>>);
 
     /// The layout of a value between two layers.
     fn between(&self) -> Layout;
@@ -216,7 +216,7 @@ impl Plan {
 
     /// Appends the step that packs a value for layers, if they do not read it as it is; gives what they read.
     fn enter(&mut self, x: ValueId, layer: &str, architecture: &dyn Architecture, steps: &mut Vec<Step>) -> ValueId {
-        let (layout, Some(kernel)) = architecture.entry(&self.values[x]) else { return x };
+        let (layout, Some(kernel)) = architecture.entry(&self.values[x], self.target) else { return x };
         let value = Value { place: Place::Arena(0), layout, constant: None, ..self.values[x].clone() };
         let output = self.values.len();
         self.values.push(value);

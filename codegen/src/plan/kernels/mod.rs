@@ -173,7 +173,7 @@ pub enum Fields {
     /// A struct literal.
     Named(Vec<(&'static str, Field)>),
     /// A call of the type's `new`, evaluated at compile time.
-    New(Vec<Field>),
+    New(Vec<(&'static str, Field)>),
     /// Nothing.
     Unit,
 }
@@ -210,12 +210,13 @@ impl Field {
 impl Constant {
     /// Bytes in flash: arrays only, since single numbers become part of the code.
     pub fn bytes(&self) -> usize {
-        match &self.fields {
-            Fields::Named(fields) => fields
-                .iter()
-                .map(|(_, f)| if let Field::Array { width, values, .. } = f { width * values.len() } else { 0 })
-                .sum(),
-            Fields::New(_) | Fields::Unit => 0,
-        }
+        let (Fields::Named(fields) | Fields::New(fields)) = &self.fields else { return 0 };
+        let bytes = |field: &Field| match field {
+            // Strides become part of the code as well.
+            Field::Array { element: "isize", .. } => 0,
+            Field::Array { width, values, .. } => width * values.len(),
+            _ => 0,
+        };
+        fields.iter().map(|(_, field)| bytes(field)).sum()
     }
 }
