@@ -6,6 +6,7 @@
 //! packs it is put before the layer.
 
 mod armv7em;
+mod avr;
 mod zeros;
 
 use crate::data::Rows;
@@ -36,6 +37,8 @@ pub enum Core {
     Portable,
     /// With the DSP extension of Armv7E-M or Armv8-M: Cortex-M4, M7, M33.
     Armv7em,
+    /// AVR with a multiplier: ATmega.
+    Avr,
 }
 
 /// What comes first where kernels can be either fast or small.
@@ -52,7 +55,7 @@ pub enum Mode {
 
 impl Core {
     /// Names that [`Core::from_str`] takes, with what they mean.
-    const NAMES: [(&'static str, Core); 8] = [
+    const NAMES: [(&'static str, Core); 12] = [
         ("portable", Core::Portable),
         ("cortex-m4", Core::Armv7em),
         ("cortex-m4f", Core::Armv7em),
@@ -61,11 +64,15 @@ impl Core {
         ("armv7em", Core::Armv7em),
         ("thumbv7em-none-eabi", Core::Armv7em),
         ("thumbv7em-none-eabihf", Core::Armv7em),
+        ("avr", Core::Avr),
+        ("atmega328p", Core::Avr),
+        ("arduino-uno", Core::Avr),
+        ("avr-none", Core::Avr),
     ];
 
     /// The core of a Rust target triple; portable where there are no kernels for it.
     pub fn of_triple(triple: &str) -> Core {
-        let known = Self::NAMES.iter().find(|(name, _)| *name == triple && name.contains("-none-"));
+        let known = Self::NAMES.iter().find(|(name, _)| *name == triple && name.contains("-none"));
         known.map_or(Core::Portable, |(_, core)| *core)
     }
 
@@ -73,6 +80,7 @@ impl Core {
         match self {
             Core::Portable => None,
             Core::Armv7em => Some(&armv7em::Armv7em),
+            Core::Avr => Some(&avr::Avr),
         }
     }
 }
@@ -107,6 +115,7 @@ impl fmt::Display for Core {
         f.write_str(match self {
             Core::Portable => "portable",
             Core::Armv7em => "armv7em",
+            Core::Avr => "avr",
         })
     }
 }

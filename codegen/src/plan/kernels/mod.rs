@@ -6,6 +6,7 @@ mod add;
 mod affine;
 mod arg_max;
 pub mod armv7em;
+pub mod avr;
 mod concat;
 mod div;
 mod gemm;
@@ -173,6 +174,9 @@ pub enum Fields {
     Named(Vec<(&'static str, Field)>),
     /// A call of the type's `new`, evaluated at compile time.
     New(Vec<Field>),
+    /// An array for the type's `new`, to be put into program memory where that is apart from data: only the kernel
+    /// reads it.
+    ProgramMemory(Field),
     /// Nothing.
     Unit,
 }
@@ -209,11 +213,10 @@ impl Field {
 impl Constant {
     /// Bytes in flash: arrays only, since single numbers become part of the code.
     pub fn bytes(&self) -> usize {
+        let bytes = |f: &Field| if let Field::Array { width, values, .. } = f { width * values.len() } else { 0 };
         match &self.fields {
-            Fields::Named(fields) => fields
-                .iter()
-                .map(|(_, f)| if let Field::Array { width, values, .. } = f { width * values.len() } else { 0 })
-                .sum(),
+            Fields::Named(fields) => fields.iter().map(|(_, f)| bytes(f)).sum(),
+            Fields::ProgramMemory(field) => bytes(field),
             Fields::New(_) | Fields::Unit => 0,
         }
     }

@@ -1,0 +1,34 @@
+//! AVR with a multiplier: constants in program memory, sums of three bytes in registers.
+
+use super::{Architecture, Layer, Target};
+use crate::plan::kernels::{Kernel, avr};
+use crate::plan::layout::Layout;
+use crate::plan::{Type, Value};
+use std::sync::Arc;
+
+pub(super) struct Avr;
+
+impl Architecture for Avr {
+    fn takes(&self, layer: &Layer) -> bool {
+        layer.x.quant.ty == Type::I8
+            && layer.y.quant.ty == Type::I8
+            && avr::Gemm::new(layer.gemm, false, false).is_some()
+    }
+
+    fn entry(&self, _: &Value) -> (Layout, Option<Arc<dyn Kernel>>) {
+        (Layout::Plain, None)
+    }
+
+    fn between(&self) -> Layout {
+        Layout::Plain
+    }
+
+    fn layer(&self, layer: &Layer, _: Layout, _: Layout, target: Target) -> Arc<dyn Kernel> {
+        // An input costs one cycle more where zeros are looked for, and 8 cycles an output less where it is one.
+        let skip = !target.constant_time && layer.x.quant.zero_point == -128 && layer.zeros > 0.05;
+        match avr::Gemm::new(layer.gemm, skip, !target.constant_time) {
+            Some(kernel) => Arc::new(kernel),
+            None => unreachable!("the layer was taken"),
+        }
+    }
+}
