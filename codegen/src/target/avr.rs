@@ -1,6 +1,6 @@
 //! AVR with a multiplier: constants in program memory, sums of three bytes in registers.
 
-use super::{Architecture, Layer, Target};
+use super::{Architecture, Layer, Mode, Target};
 use crate::plan::kernels::{Kernel, avr};
 use crate::plan::layout::Layout;
 use crate::plan::{Type, Value};
@@ -12,7 +12,7 @@ impl Architecture for Avr {
     fn takes(&self, layer: &Layer) -> bool {
         layer.x.quant.ty == Type::I8
             && layer.y.quant.ty == Type::I8
-            && avr::Gemm::new(layer.gemm, false, false).is_some()
+            && avr::Gemm::new(layer.gemm, false, false, 1).is_some()
     }
 
     fn entry(&self, _: &Value) -> (Layout, Option<Arc<dyn Kernel>>) {
@@ -26,7 +26,12 @@ impl Architecture for Avr {
     fn layer(&self, layer: &Layer, _: Layout, _: Layout, target: Target) -> Arc<dyn Kernel> {
         // An input costs one cycle more where zeros are looked for, and 8 cycles an output less where it is one.
         let skip = !target.constant_time && layer.x.quant.zero_point == -128 && layer.zeros > 0.05;
-        match avr::Gemm::new(layer.gemm, skip, !target.constant_time) {
+        let unroll = match target.mode {
+            Mode::Size => 1,
+            Mode::Balanced => 2,
+            Mode::Speed => 4,
+        };
+        match avr::Gemm::new(layer.gemm, skip, !target.constant_time, unroll) {
             Some(kernel) => Arc::new(kernel),
             None => unreachable!("the layer was taken"),
         }

@@ -6,8 +6,9 @@ use core::fmt;
 /// which they are used.
 ///
 /// Outputs come in groups whose sums are in registers at the same time: [`first`]`(I, O)` in the first group, then
-/// [`group`]`(I, O)` (seven) in every other. Of every group the stream holds three bytes of bias an output; then, for every input, one byte of weight an
-/// output; then two bytes of multiplier an output. All numbers begin with their lowest byte.
+/// [`group`]`(I, O)` (seven) in every other. Of every group the stream holds three bytes of bias an output; then, for
+/// every input, one byte of weight an output; then two bytes of multiplier an output. All numbers begin with their lowest
+/// byte.
 ///
 /// `mul` takes unsigned bytes, so a weight is stored as `u = w + 128`, and an input is used as `v = x + 128`:
 ///
@@ -25,6 +26,13 @@ use core::fmt;
 ///
 /// which is [`requantize`](crate::requantize) with the multiplier `multiplier * 2^(8 + shift)`: multipliers have 16
 /// significant bits. What the clamp takes has to fit 16 bits, which is proved as well.
+///
+/// A multiply-accumulate operation is `lpm`, `mul`, `add`, `adc`, `adc`: 8 cycles, and with the loop around them 8.7 where
+/// seven outputs share it. Counted over whole layers by simavr, 10.2 in the shipped `digits` and 11.7 in `wdbc`, which has
+/// 26 inputs an output; with zeros passed over 7.1 and 11.2.
+///
+/// On AVR a layer has to be a `static` in the section `.progmem.data`, as generated modules have it; results of one that
+/// is elsewhere mean nothing.
 ///
 /// `I` is the number of inputs, `O` that of outputs, `N` the length of the stream; `FORM` is a packed [`Form`], and
 /// layers with the same one share the code.
@@ -48,6 +56,10 @@ pub struct Form {
     pub wide: bool,
     /// Whether inputs of -128 are passed over, for which every product is zero.
     pub skip: bool,
+    /// How often the loop over inputs stands in the code: 1, 2 or 4; 1 where zeros are passed over.
+    pub unroll: u8,
+    /// Inputs that its first round lacks: what the number of inputs lacks to a multiple of `unroll`.
+    pub rest: u8,
     /// Whether results of negative sums are taken for `min` without a multiplication; `zero_point <= min` is required.
     pub short: bool,
     /// See [`Gemm`]; 0 to 7.
@@ -71,6 +83,8 @@ impl Form {
             | (self.zero_point as u8 as u64) << 16
             | (self.min as u8 as u64) << 24
             | (self.max as u8 as u64) << 32
+            | (self.unroll as u64) << 40
+            | (self.rest as u64) << 44
     }
 
     /// From [`Form::pack`].
@@ -86,6 +100,8 @@ impl Form {
             zero_point: (form >> 16) as i8,
             min: (form >> 24) as i8,
             max: (form >> 32) as i8,
+            unroll: (form >> 40 & 15) as u8,
+            rest: (form >> 44 & 15) as u8,
         }
     }
 
@@ -99,6 +115,8 @@ impl Form {
             && self.more == (outputs > self.first as usize)
             && outputs / self.group as usize <= 255
             && self.wide == (inputs > 256)
+            && matches!((self.unroll, self.skip), (1, _) | (2 | 4, false))
+            && self.rest as usize == inputs.next_multiple_of(self.unroll as usize) - inputs
             && self.shift < 8
             && self.min <= self.max
             && (!self.short || self.zero_point <= self.min)
@@ -134,10 +152,11 @@ impl<const I: usize, const O: usize, const N: usize, const FORM: u64> Gemm<I, O,
         for (x, y) in x.iter().zip(y) {
             #[cfg(tinymlp_arch = "avr")]
             {
-                let Form { first, group, .. } = const { Form::unpack(FORM) };
+                let Form { first, group, unroll, .. } = const { Form::unpack(FORM) };
                 let groups = (O - first as usize) / group as usize;
-                // How often 256 inputs follow the first ones, of which there are 1 to 256.
-                let inputs = ((I - 1) / 256 * 256 + I % 256) as u16;
+                // Rounds of up to 256 inputs, and how often 256 follow.
+                let rounds = (((I - 1) % 256 + 1).div_ceil(unroll as usize) % 256) as u16;
+                let inputs = rounds | ((I - 1) / 256 * 256) as u16;
                 let stream = (&raw const *self).cast();
                 // SAFETY: by the sizes in the types, the assembly reads this stream and I bytes and writes O bytes.
                 unsafe { asm::gemm::<FORM>(stream, x.as_ptr(), y.as_mut_ptr(), inputs, groups as u8) };
@@ -270,12 +289,24 @@ mod asm {
         };
     }
 
+    /// Sums whose registers have to be saved.
+    const fn live(form: Form) -> u8 {
+        if form.more || form.wide { 7 } else { form.first }
+    }
+
+    /// Bytes of code for one input of the first or another group.
+    const fn bytes(form: Form, first: bool) -> u16 {
+        let skip = if form.skip { 2 } else { 0 };
+        let sum = if form.wide { 6 } else { 4 };
+        4 + skip + if first { sum + 10 * form.first as u16 } else { 10 * form.group as u16 }
+    }
+
     /// One row.
     ///
     /// # Safety
     /// `stream` is the address in program memory of a layer of this form, `x` and `y` are the row's input and output,
-    /// `inputs` is the number of inputs, with 256 less if that is divisible by 256, `groups` that of groups after the
-    /// first.
+    /// `inputs` is the number of rounds (0 stands for 256) for the first 1 to 256 inputs, and 256 times how often 256
+    /// inputs follow; `groups` is the number of groups after the first.
     #[unsafe(naked)]
     pub(super) unsafe extern "C" fn gemm<const FORM: u64>(
         stream: *const u8,
@@ -285,9 +316,36 @@ mod asm {
         groups: u8,
     ) {
         naked_asm!(
-            ".irp r, r2, r3, r4, r5, r6, r7, r8, r9, r10, r11, r12, r13, r14, r15, r16, r17, r28, r29",
-            "push \\r",
-            ".endr",
+            "push r2",
+            ".if {live} > 1",
+            "push r4",
+            "push r5",
+            ".endif",
+            ".if {live} > 2",
+            "push r6",
+            "push r7",
+            "push r3",
+            ".endif",
+            ".if {live} > 3",
+            "push r8",
+            "push r9",
+            "push r16",
+            ".endif",
+            ".if {live} > 4",
+            "push r10",
+            "push r11",
+            "push r17",
+            ".endif",
+            ".if {live} > 5",
+            "push r12",
+            "push r13",
+            "push r28",
+            ".endif",
+            ".if {live} > 6",
+            "push r14",
+            "push r15",
+            "push r29",
+            ".endif",
             "movw r30, r24",
             "clr r2",
             ".if {more}",
@@ -309,7 +367,11 @@ mod asm {
             "clr r23",
             each!("{first}", load),
             // The first group, with the sum of the inputs.
+            ".if {rest}",
+            "rjmp 2f + {rest} * {first_bytes}",
+            ".endif",
             "2:",
+            ".rept {unroll}",
             "ld r25, X+",
             "subi r25, 0x80",
             ".if {skip}",
@@ -321,24 +383,34 @@ mod asm {
             "adc r14, r2",
             ".endif",
             each!("{first}", multiply),
-            "3:",
+            ".endr",
             "dec r24",
+            ".if {unroll} * {first_bytes} < 120",
             "brne 2b",
+            ".else",
+            "breq 5f",
+            "rjmp 2b",
+            ".endif",
             ".if {skip}",
             "rjmp 5f",
             "4:",
             "adiw r30, {first}",
             "dec r24",
             "brne 2b",
-            "5:",
             ".endif",
+            "5:",
             ".if {wide}",
             "pop r25",
             "subi r25, 1",
             "brcs 6f",
             "push r25",
+            ".if {unroll} > 1",
+            "ldi r24, 256 / {unroll}",
+            ".endif",
             "rjmp 2b",
             "6:",
+            ".endif",
+            ".if {wide}",
             "clr r25",
             "lsr r14",
             "ror r23",
@@ -381,28 +453,41 @@ mod asm {
             "ldd r22, Y+2",
             "ldd r23, Y+3",
             each!("{group}", load_and_subtract),
+            ".if {rest}",
+            "rjmp 9f + {rest} * {group_bytes}",
+            ".endif",
             "9:",
+            ".rept {unroll}",
             "ld r25, X+",
             "subi r25, 0x80",
             ".if {skip}",
             "breq 12f",
             ".endif",
             each!("{group}", multiply),
+            ".endr",
             "dec r24",
+            ".if {unroll} * {group_bytes} < 120",
             "brne 9b",
+            ".else",
+            "breq 14f",
+            "rjmp 9b",
+            ".endif",
             ".if {skip}",
             "rjmp 14f",
             "12:",
             "adiw r30, {group}",
             "dec r24",
             "brne 9b",
-            "14:",
             ".endif",
+            "14:",
             ".if {wide}",
             "pop r25",
             "subi r25, 1",
             "brcs 15f",
             "push r25",
+            ".if {unroll} > 1",
+            "ldi r24, 256 / {unroll}",
+            ".endif",
             "rjmp 9b",
             "15:",
             ".endif",
@@ -416,9 +501,36 @@ mod asm {
             ".endr",
             ".endif",
             "clr r1",
-            ".irp r, r29, r28, r17, r16, r15, r14, r13, r12, r11, r10, r9, r8, r7, r6, r5, r4, r3, r2",
-            "pop \\r",
-            ".endr",
+            ".if {live} > 6",
+            "pop r29",
+            "pop r15",
+            "pop r14",
+            ".endif",
+            ".if {live} > 5",
+            "pop r28",
+            "pop r13",
+            "pop r12",
+            ".endif",
+            ".if {live} > 4",
+            "pop r17",
+            "pop r11",
+            "pop r10",
+            ".endif",
+            ".if {live} > 3",
+            "pop r16",
+            "pop r9",
+            "pop r8",
+            ".endif",
+            ".if {live} > 2",
+            "pop r3",
+            "pop r7",
+            "pop r6",
+            ".endif",
+            ".if {live} > 1",
+            "pop r5",
+            "pop r4",
+            ".endif",
+            "pop r2",
             "ret",
             // Requantizes r18, r19, r20 and stores the result.
             "40:",
@@ -496,6 +608,11 @@ mod asm {
             zero_point = const Form::unpack(FORM).zero_point,
             min = const Form::unpack(FORM).min,
             max = const Form::unpack(FORM).max,
+            unroll = const Form::unpack(FORM).unroll,
+            rest = const Form::unpack(FORM).rest,
+            live = const live(Form::unpack(FORM)),
+            first_bytes = const bytes(Form::unpack(FORM), true),
+            group_bytes = const bytes(Form::unpack(FORM), false),
         )
     }
 }

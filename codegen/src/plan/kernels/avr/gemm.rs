@@ -4,6 +4,17 @@ use crate::plan::kernels::{self, Buffer, Constant, Field, Fields, Kernel};
 use tinymlp::arch::avr::{Form, dynamic, first, group, stream_len};
 
 /// See [`tinymlp::arch::avr::Gemm`].
+///
+/// Cycles of a row on an ATmega328P, within 3 % of what simavr counts for the shipped models, for `I` inputs, `O` outputs
+/// and `P = ceil(O / 7)` groups:
+///
+/// ```text
+/// 130 + 65 * O + 31 * (P - 1) + I * (8 * O + 5 * P + 2)
+/// ```
+///
+/// with 6 or 4 in place of 5 where the loop is not unrolled or unrolled four times, and 40 in place of 130 where there is
+/// one group of one or two outputs. If zeros are passed over, an input costs `8 * O + 7 * P + 2`, or `10 * P` if it is
+/// zero. A negative sum that is not multiplied saves 36.
 #[derive(Clone, Debug)]
 pub struct Gemm {
     rows: usize,
@@ -16,8 +27,9 @@ pub struct Gemm {
 impl Gemm {
     /// The layer `from`, if it has results of 16 bits before they are limited, sums of 24 bits, and multipliers of 16
     /// significant bits, of which eight or more zeros follow. `skip` passes inputs of -128 over; `short` leaves out
-    /// the multiplication of negative sums where the result is the smallest anyway.
-    pub fn new(from: &kernels::Gemm, skip: bool, short: bool) -> Option<Self> {
+    /// the multiplication of negative sums where the result is the smallest anyway; `unroll` is how often the loop over
+    /// the inputs stands in the code, if none is passed over.
+    pub fn new(from: &kernels::Gemm, skip: bool, short: bool, unroll: usize) -> Option<Self> {
         let kernels::Gemm { rows, inputs, outputs, ref weight, ref bias, ref multiplier, shift, limits } = *from;
         let zeros = |k: u32| multiplier.iter().all(|m| (0..1 << 16).contains(&(m >> k)) && m % (1 << k) == 0);
         let places = (8..16u32).find(|&k| zeros(k))?;
@@ -41,6 +53,8 @@ impl Gemm {
             more: outputs > first,
             wide: inputs > 256,
             skip,
+            unroll: if skip { 1 } else { unroll as u8 },
+            rest: if skip { 0 } else { (inputs.next_multiple_of(unroll.max(1)) - inputs) as u8 },
             short: short && limits.zero_point <= limits.min,
             shift: (places - 8) as u8,
             zero_point: i8::try_from(limits.zero_point).ok()?,
@@ -181,9 +195,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn equals_the_portable_layer(raw in raw(), skip: bool, short: bool) {
+        fn equals_the_portable_layer(raw in raw(), skip: bool, short: bool, unroll in prop::sample::select(vec![1, 2, 4])) {
             let layer = layer(&raw);
-            let Some(packed) = Gemm::new(&layer, skip, short) else {
+            let Some(packed) = Gemm::new(&layer, skip, short, unroll) else {
                 // Only sums beyond 24 bits are refused.
                 let reaches: Vec<_> = raw.weight.chunks_exact(raw.inputs).map(|row| reach(row, 0)).collect();
                 prop_assert!(reaches.iter().any(|(low, high)| high - low >= 1 << 24 || -low > 1 << 23 || *high >= 1 << 23));
@@ -203,7 +217,7 @@ mod tests {
         let [bias, multiplier] = [vec![bias], vec![multiplier]];
         let layer =
             kernels::Gemm { rows: 1, inputs: 1, outputs: 1, weight: vec![weight], bias, multiplier, shift, limits };
-        Gemm::new(&layer, false, false)
+        Gemm::new(&layer, false, false, 1)
     }
 
     #[test]
