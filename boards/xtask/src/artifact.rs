@@ -31,6 +31,17 @@ pub struct Artifact {
     pub evaluation: Option<Evaluation>,
 }
 
+impl Artifact {
+    /// Leaves only the first rows to run.
+    pub fn keep(&mut self, rows: usize) {
+        let rows = rows.min(self.rows);
+        let [input_bytes, output_bytes] = [&self.inputs, &self.outputs].map(|all| all.len() / self.rows.max(1));
+        self.inputs.truncate(rows * input_bytes);
+        self.outputs.truncate(rows * output_bytes);
+        self.rows = rows;
+    }
+}
+
 /// A run of equal elements in an output type.
 #[derive(Clone, Debug)]
 pub struct Field {
@@ -125,6 +136,8 @@ pub struct Simulated {
     pub labels: Option<Vec<usize>>,
     /// The class that each row gets, where the model chooses one.
     pub classes: Vec<usize>,
+    /// Graph, plan and report.
+    pub compiled: Compiled,
 }
 
 /// Compiles a model and runs the first `limit` rows of the inputs through the host simulation.
@@ -164,7 +177,7 @@ pub fn simulate(files: &Files, builder: impl Fn(Builder) -> Builder, limit: Opti
         output_type,
         evaluation: Some(evaluated.figures),
     };
-    Ok(Simulated { artifact, rows, labels, classes: evaluated.classes })
+    Ok(Simulated { artifact, rows, labels, classes: evaluated.classes, compiled })
 }
 
 /// Removes what [`simulate`] generated.

@@ -88,7 +88,9 @@ pub fn build(board: &Board, module: &Module, content: Content, opt: Opt, folder:
         return Err(explain(board, &String::from_utf8_lossy(&output.stderr)));
     }
     let suffix = if board.target.starts_with("avr") { ".elf" } else { "" };
-    let built = target.join(&board.target).join("release").join(format!("{}{suffix}", board.package));
+    // The binary is named as the package's folder.
+    let binary = Path::new(&board.package).file_name().unwrap_or_default().to_string_lossy();
+    let built = target.join(&board.target).join("release").join(format!("{binary}{suffix}"));
     let elf = folder.join(format!("{name}.elf"));
     fs::copy(&built, &elf).context(|| format!("cannot copy {}", built.display()))?;
     Ok(elf)
@@ -109,7 +111,7 @@ fn explain(board: &Board, messages: &str) -> Error {
             None if messages.contains(&format!("will not fit in region `{region}'")) => "more than".into(),
             None => continue,
         };
-        return Error::new(format!(
+        return Error::too_big(format!(
             "the model does not fit {}: it needs {excess} the {} bytes of {name} that the board has",
             board.name, memory.bytes
         ));

@@ -1,6 +1,7 @@
 //! `cargo xtask`: sets up, builds, emulates and measures the boards. `boards/boards.toml` says which there are.
 
 mod artifact;
+mod bench;
 mod board;
 mod demo;
 mod elf;
@@ -54,6 +55,8 @@ enum Subcommands {
     Test,
     /// Run a model on an emulated board and compare every output with the host, bit for bit.
     Emulate(Box<Emulate>),
+    /// Measure the benchmark models on all emulated boards, beside recorded peers and targets.
+    Bench(bench::Arguments),
     /// List the boards.
     Boards {
         /// One object a board.
@@ -126,6 +129,7 @@ fn main() -> ExitCode {
         Subcommands::Demo => demo::run(),
         Subcommands::Test => steps::run(),
         Subcommands::Emulate(arguments) => emulate(&arguments),
+        Subcommands::Bench(arguments) => bench::run(&arguments),
         Subcommands::Boards { json } => boards(json),
         Subcommands::CheckElf { elf } => check_elf(&elf),
         Subcommands::Observers => observers::run(),

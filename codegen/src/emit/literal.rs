@@ -192,7 +192,7 @@ pub(super) fn constant(module: &str, constant: &Constant, external: External<'_>
     match &constant.fields {
         Fields::Unit => Literal::Atom(path),
         Fields::New(fields) => {
-            let items = fields.iter().map(|f| field("", f, external)).collect();
+            let items = fields.iter().map(|(n, f)| field(n, f, external)).collect();
             Literal::Call(format!("{path}::new"), items)
         }
         Fields::ProgramMemory(array) => {

@@ -15,7 +15,7 @@ impl Architecture for Avr {
             && avr::Gemm::new(layer.gemm, false, false, 1).is_some()
     }
 
-    fn entry(&self, _: &Value) -> (Layout, Option<Arc<dyn Kernel>>) {
+    fn entry(&self, _: &Value, _: Target) -> (Layout, Option<Arc<dyn Kernel>>) {
         (Layout::Plain, None)
     }
 

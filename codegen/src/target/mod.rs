@@ -5,6 +5,7 @@
 //! portable. Values that only such layers write and read are packed; where one comes from elsewhere, a step that
 //! packs it is put before the layer.
 
+mod armv6m;
 mod armv7em;
 mod avr;
 mod zeros;
@@ -35,6 +36,8 @@ pub enum Core {
     /// Any: the portable loops.
     #[default]
     Portable,
+    /// Without a wide multiply: Cortex-M0, M0+, M23, and M3.
+    Armv6m,
     /// With the DSP extension of Armv7E-M or Armv8-M: Cortex-M4, M7, M33.
     Armv7em,
     /// AVR with a multiplier: ATmega.
@@ -55,8 +58,17 @@ pub enum Mode {
 
 impl Core {
     /// Names that [`Core::from_str`] takes, with what they mean.
-    const NAMES: [(&'static str, Core); 12] = [
+    const NAMES: [(&'static str, Core); 21] = [
         ("portable", Core::Portable),
+        ("cortex-m0", Core::Armv6m),
+        ("cortex-m0plus", Core::Armv6m),
+        ("cortex-m3", Core::Armv6m),
+        ("cortex-m23", Core::Armv6m),
+        ("armv6m", Core::Armv6m),
+        ("thumbv6m-none-eabi", Core::Armv6m),
+        ("thumbv7m-none-eabi", Core::Armv6m),
+        ("thumbv8m.base-none-eabi", Core::Armv6m),
+        ("rp2040", Core::Armv6m),
         ("cortex-m4", Core::Armv7em),
         ("cortex-m4f", Core::Armv7em),
         ("cortex-m7", Core::Armv7em),
@@ -79,6 +91,7 @@ impl Core {
     fn architecture(self) -> Option<&'static dyn Architecture> {
         match self {
             Core::Portable => None,
+            Core::Armv6m => Some(&armv6m::Armv6m),
             Core::Armv7em => Some(&armv7em::Armv7em),
             Core::Avr => Some(&avr::Avr),
         }
@@ -114,6 +127,7 @@ impl fmt::Display for Core {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Core::Portable => "portable",
+            Core::Armv6m => "armv6m",
             Core::Armv7em => "armv7em",
             Core::Avr => "avr",
         })
@@ -135,7 +149,7 @@ trait Architecture {
     fn takes(&self, layer: &Layer) -> bool;
 
     /// The layout in which layers read a value that something else has computed, and the kernel that brings it there.
-    fn entry(&self, x: &Value) -> (Layout, Option<Arc<dyn Kernel>>);
+    fn entry(&self, x: &Value, target: Target) -> (Layout, Option<Arc<dyn Kernel>>);
 
     /// The layout of a value between two layers.
     fn between(&self) -> Layout;
@@ -211,7 +225,7 @@ impl Plan {
 
     /// Appends the step that packs a value for layers, if they do not read it as it is; gives what they read.
     fn enter(&mut self, x: ValueId, layer: &str, architecture: &dyn Architecture, steps: &mut Vec<Step>) -> ValueId {
-        let (layout, Some(kernel)) = architecture.entry(&self.values[x]) else { return x };
+        let (layout, Some(kernel)) = architecture.entry(&self.values[x], self.target) else { return x };
         let value = Value { place: Place::Arena(0), layout, constant: None, ..self.values[x].clone() };
         let output = self.values.len();
         self.values.push(value);
