@@ -7,6 +7,7 @@ mod affine;
 mod arg_max;
 pub mod armv6m;
 pub mod armv7em;
+pub mod avr;
 mod concat;
 mod div;
 mod gemm;
@@ -174,6 +175,9 @@ pub enum Fields {
     Named(Vec<(&'static str, Field)>),
     /// A call of the type's `new`, evaluated at compile time.
     New(Vec<(&'static str, Field)>),
+    /// An array for the type's `new`, to be put into program memory where that is apart from data: only the kernel
+    /// reads it.
+    ProgramMemory(Field),
     /// Nothing.
     Unit,
 }
@@ -210,13 +214,16 @@ impl Field {
 impl Constant {
     /// Bytes in flash: arrays only, since single numbers become part of the code.
     pub fn bytes(&self) -> usize {
-        let (Fields::Named(fields) | Fields::New(fields)) = &self.fields else { return 0 };
         let bytes = |field: &Field| match field {
             // Strides become part of the code as well.
             Field::Array { element: "isize", .. } => 0,
             Field::Array { width, values, .. } => width * values.len(),
             _ => 0,
         };
-        fields.iter().map(|(_, field)| bytes(field)).sum()
+        match &self.fields {
+            Fields::Named(fields) | Fields::New(fields) => fields.iter().map(|(_, field)| bytes(field)).sum(),
+            Fields::ProgramMemory(field) => bytes(field),
+            Fields::Unit => 0,
+        }
     }
 }
