@@ -18,6 +18,7 @@ mod out;
 #[allow(dead_code, reason = "the firmware writes what is only read here")]
 mod protocol;
 mod qemu;
+mod rp2040js;
 mod setup;
 mod simavr;
 mod steps;
