@@ -185,7 +185,7 @@ fn boards(json: bool) -> Result<()> {
     }
     let line = |cells: [&str; 7]| {
         let [name, description, core, target, flash, ram, state] = cells;
-        outln!("{name:<14}{description:<28}{core:<13}{target:<27}{flash:>9}{ram:>9}  {state}");
+        outln!("{name:<13}{description:<28}{core:<15}{target:<27}{flash:>9}{ram:>9}  {state}");
     };
     line(["board", "", "core", "target", "flash", "RAM", "emulation"]);
     for board in &boards {

@@ -89,9 +89,8 @@ impl Need {
 
     /// What to type where neither apt nor brew is there.
     fn by_hand(&self) -> String {
-        let name = match self {
-            Need::Program { name, .. } => name,
-            _ => "simavr",
+        let Need::Program { name, .. } = self else {
+            return "install simavr with its headers (https://github.com/buserror/simavr)".into();
         };
         let known = [("dnf", "sudo dnf install"), ("pacman", "sudo pacman -S"), ("zypper", "sudo zypper install")];
         match known.iter().find(|(manager, _)| find_program(manager).is_some()) {
@@ -196,7 +195,11 @@ fn needs(board: &Board) -> Vec<Need> {
         Some(Emulator::Rp2040js(emulator)) => {
             let tool =
                 |name: &str, apt: &str| Need::Program { name: name.into(), apt: apt.into(), brew: "node".into() };
-            needs.extend([tool("node", "nodejs"), tool("npm", "npm"), Need::Rp2040js(emulator.version.clone())]);
+            needs.push(tool("node", "nodejs"));
+            if !rp2040js::is_installed(&emulator.version) {
+                needs.push(tool("npm", "npm"));
+            }
+            needs.push(Need::Rp2040js(emulator.version.clone()));
         }
     }
     needs
