@@ -15,7 +15,7 @@ import { closeSync, openSync, readFileSync, readSync, writeSync } from 'node:fs'
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
-const [folder, flash, staticsEnd, fault] = process.argv.slice(2);
+const [folder, flash, staticsEnd, fault] = process.argv.slice(2).map((argument, i) => (i < 2 ? argument : Number(argument)));
 const entry = join(folder, JSON.parse(readFileSync(join(folder, 'package.json'))).module);
 const { Simulator } = await import(pathToFileURL(entry));
 
@@ -26,7 +26,7 @@ const { core } = rp2040;
 
 function stop(message) {
   console.error(message);
-  process.exit(Number(fault));
+  process.exit(fault);
 }
 
 // What a processor answers by a fault is a message in rp2040js.
