@@ -132,7 +132,14 @@ impl Model for Peer {{
 ";
     write(
         case.folder,
-        &[("Cargo.toml", manifest("")), ("build.rs", build.into()), ("src/lib.rs", library), ("network.c", source)],
+        &[
+            ("Cargo.toml", manifest("")),
+            ("build.rs", build.into()),
+            ("src/lib.rs", library),
+            ("network.c", source),
+            // Instead of picolibc's script, which lays out a program.
+            ("relocatable.ld", "SECTIONS { }\n".into()),
+        ],
     )?;
     compile(&compiler, case.folder, include)?;
     Ok(Network {

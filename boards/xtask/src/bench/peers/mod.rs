@@ -10,7 +10,7 @@ mod judge;
 mod microflow;
 mod package;
 
-use crate::artifact::Artifact;
+use crate::artifact::{Artifact, Element, Field};
 use crate::bench::models::{Model, Source};
 use crate::bench::row::{Figures, Row};
 use crate::board::Board;
@@ -116,7 +116,7 @@ fn run(peer: &Peer, board: &Board, model: &Model, reference: &Reference, macs: u
         inputs: network.inputs,
         // There is no host simulation of a peer: its outputs are judged below.
         outputs: vec![0; rows * network.output_bytes],
-        output_type: Vec::new(),
+        output_type: vec![Field { name: None, offset: 0, count: network.output_bytes, element: Element::I8 }],
         evaluation: None,
     };
     let board = package::with_peer(board, &folder)?;
