@@ -5,9 +5,10 @@
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rustc-check-cfg=cfg(tinymlp_arch, values(\"armv7em\"))");
+    println!("cargo::rustc-check-cfg=cfg(tinymlp_arch, values(\"armv6m\", \"armv7em\"))");
     let target = std::env::var("TARGET").unwrap_or_default();
     let arch = match target.split('-').next().unwrap_or_default() {
+        "thumbv6m" | "thumbv7m" | "thumbv8m.base" => Some("armv6m"),
         "thumbv7em" => Some("armv7em"),
         _ => None,
     };

@@ -54,6 +54,7 @@ where
         inputs.extend(input.map(|x| x as u8));
         outputs.extend(output.map(|y| y as u8));
     }
-    let output_type = vec![Field { name: None, offset: 0, count: O, element: Element::I8 }];
-    Artifact { module: module(file, type_name), rows, inputs, outputs, output_type, evaluation: None }
+    let array = |count| vec![Field { name: None, offset: 0, count, element: Element::I8 }];
+    let (input_type, output_type) = (array(I), array(O));
+    Artifact { module: module(file, type_name), rows, inputs, outputs, input_type, output_type, evaluation: None }
 }

@@ -8,6 +8,7 @@ mod elf;
 mod emulate;
 #[cfg(test)]
 mod emulated_tests;
+mod emulator;
 mod error;
 mod firmware;
 mod fixture;
@@ -19,7 +20,9 @@ mod out;
 mod protocol;
 mod qemu;
 mod setup;
+mod simavr;
 mod steps;
+mod systick;
 mod workspace;
 
 use artifact::Files;
@@ -187,7 +190,7 @@ fn boards(json: bool) -> Result<()> {
                     "core": board.core,
                     "target": board.target,
                     "chip": board.chip,
-                    "emulator": board.emulator.as_ref().map(board::Emulator::binary),
+                    "emulator": board.emulator.as_ref().map(board::Emulator::name),
                     "flash_bytes": board.flash.bytes,
                     "ram_bytes": board.ram.bytes,
                 })
@@ -205,7 +208,7 @@ fn boards(json: bool) -> Result<()> {
         let missing = setup::missing(board);
         let state = match (&board.emulator, missing.is_empty()) {
             (None, _) => "none".into(),
-            (Some(emulator), true) => format!("{}: ready", emulator.binary()),
+            (Some(emulator), true) => format!("{}: ready", emulator.name()),
             (Some(_), false) => format!("missing: {} (cargo xtask setup)", missing.join(", ")),
         };
         let kib = |bytes: u64| format!("{} KB", bytes / 1024);

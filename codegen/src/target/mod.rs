@@ -5,6 +5,7 @@
 //! portable. Values that only such layers write and read are packed; where one comes from elsewhere, a step that
 //! packs it is put before the layer.
 
+mod armv6m;
 mod armv7em;
 mod zeros;
 
@@ -34,6 +35,8 @@ pub enum Core {
     /// Any: the portable loops.
     #[default]
     Portable,
+    /// Without a wide multiply: Cortex-M0, M0+, M23, and M3.
+    Armv6m,
     /// With the DSP extension of Armv7E-M or Armv8-M: Cortex-M4, M7, M33.
     Armv7em,
 }
@@ -52,8 +55,17 @@ pub enum Mode {
 
 impl Core {
     /// Names that [`Core::from_str`] takes, with what they mean.
-    const NAMES: [(&'static str, Core); 8] = [
+    const NAMES: [(&'static str, Core); 17] = [
         ("portable", Core::Portable),
+        ("cortex-m0", Core::Armv6m),
+        ("cortex-m0plus", Core::Armv6m),
+        ("cortex-m3", Core::Armv6m),
+        ("cortex-m23", Core::Armv6m),
+        ("armv6m", Core::Armv6m),
+        ("thumbv6m-none-eabi", Core::Armv6m),
+        ("thumbv7m-none-eabi", Core::Armv6m),
+        ("thumbv8m.base-none-eabi", Core::Armv6m),
+        ("rp2040", Core::Armv6m),
         ("cortex-m4", Core::Armv7em),
         ("cortex-m4f", Core::Armv7em),
         ("cortex-m7", Core::Armv7em),
@@ -72,6 +84,7 @@ impl Core {
     fn architecture(self) -> Option<&'static dyn Architecture> {
         match self {
             Core::Portable => None,
+            Core::Armv6m => Some(&armv6m::Armv6m),
             Core::Armv7em => Some(&armv7em::Armv7em),
         }
     }
@@ -106,6 +119,7 @@ impl fmt::Display for Core {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Core::Portable => "portable",
+            Core::Armv6m => "armv6m",
             Core::Armv7em => "armv7em",
         })
     }

@@ -122,17 +122,11 @@ impl Figures {
             instructions_mean: report.instructions_mean,
             instructions_max: report.instructions_max,
             instructions_per_mac: report.instructions_mean / macs.max(1) as f64,
-            cycles_mean: cycles(report),
+            cycles_mean: report.cycles_mean,
             flash_bytes: report.flash_bytes,
             ram_bytes: report.ram_bytes,
             stack_bytes: report.stack_bytes,
             quality,
         }
     }
-}
-
-/// Cycles of an inference, mean over the rows. No emulator that `boards.toml` names counts them: the one that does
-/// will hand them over here.
-fn cycles(_: &Report) -> Option<f64> {
-    None
 }

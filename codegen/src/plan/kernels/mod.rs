@@ -5,6 +5,7 @@
 mod add;
 mod affine;
 mod arg_max;
+pub mod armv6m;
 pub mod armv7em;
 mod concat;
 mod div;

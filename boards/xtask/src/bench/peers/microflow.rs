@@ -59,6 +59,7 @@ impl Model for Peer {{
     write(case.folder, &[("Cargo.toml", manifest(dependencies)), ("src/lib.rs", text)])?;
     Ok(Network {
         inputs: inputs.concat().iter().map(|&q| q as u8).collect(),
+        input_bytes: input,
         output_bytes: size_of::<f32>() * output,
         answer: |bytes| Answer::Values(floats(bytes)),
         expected,
