@@ -1,4 +1,5 @@
-//! microflow, from crates.io: a macro that compiles a TFLite file, int8 within and float out.
+//! microflow, from crates.io: a macro that compiles a TFLite file, int8 within and float out. It takes its input by
+//! value, as a matrix of `nalgebra`: making that from the array is part of what is measured.
 
 use super::{Answer, Case, Expected, Network, Peer, floats, manifest, write};
 use crate::bench::models::Source;
