@@ -13,17 +13,17 @@ const WIDENED: Packing = Packing { bits: 16, signed: true, offset: 0, multiple: 
 /// What a layer leaves for the next: zero is the smallest.
 const BETWEEN: Packing = Packing { bits: 16, signed: true, offset: 128, multiple: 8, header: 0, interleaved: false };
 
+/// What the second of two outputs in a lane may reach.
+const LIMIT: i64 = 1 << 23;
+
 impl Architecture for Armv7em {
     fn takes(&self, layer: &Layer) -> bool {
         let Layer { gemm, x, y, .. } = layer;
         let (min, max) = (gemm.limits.min, gemm.limits.max);
-        // Between layers inputs are 0..=255; that is the larger of the two ranges they can have.
-        let offset = BETWEEN.offset;
-        let fits = gemm.weight.chunks_exact(gemm.inputs).zip(&gemm.bias).all(|(row, &bias)| {
-            let sum: i64 = row.iter().map(|&w| i64::from(w)).sum();
-            let magnitude: i64 = row.iter().map(|&w| i64::from(w).abs()).sum();
-            let folded = i64::from(bias) - sum * i64::from(offset);
-            i64::from(bias).abs().max(folded.abs()) + magnitude * 255 < 1 << 23
+        // Only the sums themselves count: what leaves the registers on the way comes back.
+        let fits = (0..gemm.outputs).all(|o| {
+            let (low, high) = gemm.sums(o, Type::I8.limits());
+            low >= -LIMIT && high < LIMIT
         });
         x.quant.ty == Type::I8
             && y.quant.ty == Type::I8
@@ -33,10 +33,12 @@ impl Architecture for Armv7em {
             && fits
     }
 
-    fn entry(&self, x: &Value) -> (Layout, Option<Arc<dyn Kernel>>) {
+    fn entry(&self, x: &Value, target: Target) -> (Layout, Option<Arc<dyn Kernel>>) {
         let elements = x.features();
         let rows = x.len() / elements.max(1);
-        let kernel = armv7em::Widen { rows, elements, words: WIDENED.words(elements) };
+        // Straight code where it is not much more than a loop.
+        let own = target.mode == Mode::Speed && (4..=64).contains(&elements);
+        let kernel = armv7em::Widen { rows, elements, words: WIDENED.words(elements), own };
         (Layout::Words(WIDENED), Some(Arc::new(kernel)))
     }
 
@@ -46,11 +48,12 @@ impl Architecture for Armv7em {
 
     fn layer(&self, layer: &Layer, x: Layout, y: Layout, target: Target) -> Arc<dyn Kernel> {
         let Layout::Words(packing) = x else { unreachable!("layers read packed values") };
-        let unroll = match target.mode {
-            Mode::Size => 1,
-            Mode::Balanced => 2,
-            Mode::Speed => 4,
+        let (unroll, own) = match target.mode {
+            Mode::Size => (1, false),
+            Mode::Balanced => (2, false),
+            // Immediate operands reach that far.
+            Mode::Speed => (4, packing.words(layer.gemm.inputs) < 1024),
         };
-        Arc::new(armv7em::Gemm::new(layer.gemm, packing, y != Layout::Plain, unroll))
+        Arc::new(armv7em::Gemm::new(layer.gemm, packing, y != Layout::Plain, unroll, own))
     }
 }

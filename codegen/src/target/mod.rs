@@ -7,6 +7,7 @@
 
 mod armv6m;
 mod armv7em;
+mod avr;
 mod zeros;
 
 use crate::data::Rows;
@@ -39,6 +40,8 @@ pub enum Core {
     Armv6m,
     /// With the DSP extension of Armv7E-M or Armv8-M: Cortex-M4, M7, M33.
     Armv7em,
+    /// AVR with a multiplier: ATmega.
+    Avr,
 }
 
 /// What comes first where kernels can be either fast or small.
@@ -55,7 +58,7 @@ pub enum Mode {
 
 impl Core {
     /// Names that [`Core::from_str`] takes, with what they mean.
-    const NAMES: [(&'static str, Core); 17] = [
+    const NAMES: [(&'static str, Core); 21] = [
         ("portable", Core::Portable),
         ("cortex-m0", Core::Armv6m),
         ("cortex-m0plus", Core::Armv6m),
@@ -73,11 +76,15 @@ impl Core {
         ("armv7em", Core::Armv7em),
         ("thumbv7em-none-eabi", Core::Armv7em),
         ("thumbv7em-none-eabihf", Core::Armv7em),
+        ("avr", Core::Avr),
+        ("atmega328p", Core::Avr),
+        ("arduino-uno", Core::Avr),
+        ("avr-none", Core::Avr),
     ];
 
     /// The core of a Rust target triple; portable where there are no kernels for it.
     pub fn of_triple(triple: &str) -> Core {
-        let known = Self::NAMES.iter().find(|(name, _)| *name == triple && name.contains("-none-"));
+        let known = Self::NAMES.iter().find(|(name, _)| *name == triple && name.contains("-none"));
         known.map_or(Core::Portable, |(_, core)| *core)
     }
 
@@ -86,6 +93,7 @@ impl Core {
             Core::Portable => None,
             Core::Armv6m => Some(&armv6m::Armv6m),
             Core::Armv7em => Some(&armv7em::Armv7em),
+            Core::Avr => Some(&avr::Avr),
         }
     }
 }
@@ -121,6 +129,7 @@ impl fmt::Display for Core {
             Core::Portable => "portable",
             Core::Armv6m => "armv6m",
             Core::Armv7em => "armv7em",
+            Core::Avr => "avr",
         })
     }
 }
@@ -140,7 +149,7 @@ trait Architecture {
     fn takes(&self, layer: &Layer) -> bool;
 
     /// The layout in which layers read a value that something else has computed, and the kernel that brings it there.
-    fn entry(&self, x: &Value) -> (Layout, Option<Arc<dyn Kernel>>);
+    fn entry(&self, x: &Value, target: Target) -> (Layout, Option<Arc<dyn Kernel>>);
 
     /// The layout of a value between two layers.
     fn between(&self) -> Layout;
@@ -216,7 +225,7 @@ impl Plan {
 
     /// Appends the step that packs a value for layers, if they do not read it as it is; gives what they read.
     fn enter(&mut self, x: ValueId, layer: &str, architecture: &dyn Architecture, steps: &mut Vec<Step>) -> ValueId {
-        let (layout, Some(kernel)) = architecture.entry(&self.values[x]) else { return x };
+        let (layout, Some(kernel)) = architecture.entry(&self.values[x], self.target) else { return x };
         let value = Value { place: Place::Arena(0), layout, constant: None, ..self.values[x].clone() };
         let output = self.values.len();
         self.values.push(value);

@@ -9,3 +9,4 @@
 
 pub mod armv6m;
 pub mod armv7em;
+pub mod avr;

@@ -24,6 +24,16 @@ pub struct Gemm {
     pub limits: Limits,
 }
 
+impl Gemm {
+    /// The least and the largest sum of output `o`, bias included, for operands within these limits.
+    pub fn sums(&self, o: usize, (min, max): (i32, i32)) -> (i64, i64) {
+        let (min, max) = (i64::from(min), i64::from(max));
+        let row = self.weight[o * self.inputs..(o + 1) * self.inputs].iter().map(|&w| i64::from(w));
+        let bias = i64::from(self.bias[o]);
+        row.fold((bias, bias), |(low, high), w| (low + (w * min).min(w * max), high + (w * min).max(w * max)))
+    }
+}
+
 impl Kernel for Gemm {
     fn op(&self) -> &'static str {
         "Gemm"

@@ -16,11 +16,13 @@ pub struct Gemm {
     /// Results in pairs for the next layer.
     pairs: bool,
     unroll: usize,
+    /// Code for this layer's length alone.
+    own: bool,
 }
 
 impl Gemm {
     /// The layer `from` on an operand packed as `x`.
-    pub fn new(from: &kernels::Gemm, x: Packing, pairs: bool, unroll: usize) -> Self {
+    pub fn new(from: &kernels::Gemm, x: Packing, pairs: bool, unroll: usize, own: bool) -> Self {
         let kernels::Gemm { rows, inputs, outputs, ref weight, ref bias, ref multiplier, .. } = *from;
         let (inputs, outputs) = (inputs.max(1), outputs);
         let width = words(inputs) * 2;
@@ -56,7 +58,7 @@ impl Gemm {
             }
         }
         let zero_point = from.limits.zero_point + if pairs { 128 } else { 0 };
-        Self { rows, inputs, outputs, zero_point, stream, pairs, unroll }
+        Self { rows, inputs, outputs, zero_point, stream, pairs, unroll, own }
     }
 }
 
@@ -90,8 +92,8 @@ impl Kernel for Gemm {
     fn constant(&self) -> Constant {
         let (x, o, n, unroll) = (words(self.inputs), self.outputs, self.stream.len(), self.unroll);
         Constant {
-            ty: format!("{}<{x}, {o}, {n}, {unroll}>", self.op()),
-            fields: Fields::Named(vec![
+            ty: format!("{}<{x}, {o}, {n}, {unroll}, {}>", self.op(), if self.own { x } else { 0 }),
+            fields: Fields::New(vec![
                 ("zero_point", Field::Integer(self.zero_point.into())),
                 ("stream", Field::row("u32", 4, self.stream.iter().map(|&w| w as i32).collect())),
             ]),

@@ -1,0 +1,5 @@
+//! Kernels of [`tinymlp::arch::avr`].
+
+mod gemm;
+
+pub use gemm::Gemm;

@@ -1,0 +1,39 @@
+//! AVR with a multiplier: constants in program memory, sums of three bytes in registers.
+
+use super::{Architecture, Layer, Mode, Target};
+use crate::plan::kernels::{Kernel, avr};
+use crate::plan::layout::Layout;
+use crate::plan::{Type, Value};
+use std::sync::Arc;
+
+pub(super) struct Avr;
+
+impl Architecture for Avr {
+    fn takes(&self, layer: &Layer) -> bool {
+        layer.x.quant.ty == Type::I8
+            && layer.y.quant.ty == Type::I8
+            && avr::Gemm::new(layer.gemm, false, false, 1).is_some()
+    }
+
+    fn entry(&self, _: &Value, _: Target) -> (Layout, Option<Arc<dyn Kernel>>) {
+        (Layout::Plain, None)
+    }
+
+    fn between(&self) -> Layout {
+        Layout::Plain
+    }
+
+    fn layer(&self, layer: &Layer, _: Layout, _: Layout, target: Target) -> Arc<dyn Kernel> {
+        // An input costs one cycle more where zeros are looked for, and 8 cycles an output less where it is one.
+        let skip = !target.constant_time && layer.x.quant.zero_point == -128 && layer.zeros > 0.05;
+        let unroll = match target.mode {
+            Mode::Size => 1,
+            Mode::Balanced => 2,
+            Mode::Speed => 4,
+        };
+        match avr::Gemm::new(layer.gemm, skip, !target.constant_time, unroll) {
+            Some(kernel) => Arc::new(kernel),
+            None => unreachable!("the layer was taken"),
+        }
+    }
+}
