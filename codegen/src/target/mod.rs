@@ -156,6 +156,11 @@ trait Architecture {
 
     /// The kernel of a layer with operand and result in these layouts.
     fn layer(&self, layer: &Layer, x: Layout, y: Layout, target: Target) -> Arc<dyn Kernel>;
+
+    /// Its own kernel for a step that is no layer of its, with the same values.
+    fn other(&self, _kernel: &dyn Kernel) -> Option<Arc<dyn Kernel>> {
+        None
+    }
 }
 
 impl Plan {
@@ -199,6 +204,9 @@ impl Plan {
             } else {
                 // A value that is written again has to be packed again.
                 entered.remove(&step.output);
+                if let Some(kernel) = architecture.other(&*step.kernel) {
+                    step.kernel = kernel;
+                }
             }
             steps.push(step);
         }
