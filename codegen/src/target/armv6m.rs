@@ -32,7 +32,7 @@ impl Architecture for Armv6m {
             && y.quant.ty == Type::I8
             && (min, max) == Type::I8.limits()
             && gemm.shift == 0
-            && armv6m::multiplier_shift(&gemm.multiplier).is_some()
+            && armv6m::multiplier_shifts(&gemm.multiplier).is_some()
             && fits
     }
 

@@ -15,7 +15,8 @@ pub const EIGHT: usize = 8;
 /// Results are those of [`requantize`](crate::requantize) for multipliers with at most 16 significant bits,
 /// `multiplier << (16 - shift)`, plus the zero point: the upper and lower half of the accumulator are multiplied
 /// apart, which leaves `floor(acc * multiplier / 2^16)`; half a step and the zero point are added, and the sum is shifted
-/// right by `shift`, 1 to 16. As floors of floors are floors, that rounds once.
+/// right by `shift`, 1 to 16. As floors of floors are floors, that rounds once. In a `WIDE` layer every output has a shift
+/// of its own: bytes after the group's multipliers; the stream's first word then is the zero point.
 ///
 /// `I` is the number of inputs, `O` that of outputs, `N` the length of the stream, `LAST` the number of
 /// outputs of the last group if it is not eight ([`last`]). `SKIP` says whether inputs of 0 are left out: 0 none, 1 each,
@@ -23,8 +24,15 @@ pub const EIGHT: usize = 8;
 /// not scaled, for layers whose zero point is the smallest result. Layers with equal `LAST`, `SKIP` and `TIME` share
 /// code; the common groups' is shared whatever `LAST`.
 #[derive(Clone, Debug)]
-pub struct Gemm<const I: usize, const O: usize, const N: usize, const LAST: usize, const SKIP: usize, const TIME: usize>
-{
+pub struct Gemm<
+    const I: usize,
+    const O: usize,
+    const N: usize,
+    const LAST: usize,
+    const SKIP: usize,
+    const TIME: usize,
+    const WIDE: bool,
+> {
     /// The constants.
     pub stream: [u32; N],
 }
@@ -38,6 +46,7 @@ pub struct GemmBytes<
     const LAST: usize,
     const SKIP: usize,
     const TIME: usize,
+    const WIDE: bool,
 > {
     /// The constants.
     pub stream: [u32; N],
@@ -62,60 +71,78 @@ pub const fn left_out(inputs: usize) -> usize {
 }
 
 /// Words of one group's constants.
-const fn group_len(inputs: usize, size: usize) -> usize {
-    size + inputs.div_ceil(4) * size + size.div_ceil(2)
+const fn group_len(inputs: usize, size: usize, wide: bool) -> usize {
+    size + inputs.div_ceil(4) * size + size.div_ceil(2) + if wide { size.div_ceil(4) } else { 0 }
 }
 
 /// Length of the stream of a layer.
-pub const fn stream_len(inputs: usize, outputs: usize) -> usize {
+pub const fn stream_len(inputs: usize, outputs: usize, wide: bool) -> usize {
     let eights = match eights(outputs) {
         0 => 0,
-        n => 2 + n * group_len(inputs, 8),
+        n => 2 + n * group_len(inputs, 8, wide),
     };
     let last = match last(outputs) {
         0 => 0,
-        size => 2 + group_len(inputs, size),
+        size => 2 + group_len(inputs, size, wide),
     };
     eights + last
 }
 
-impl<const I: usize, const O: usize, const N: usize, const LAST: usize, const SKIP: usize, const TIME: usize>
-    Gemm<I, O, N, LAST, SKIP, TIME>
+impl<
+    const I: usize,
+    const O: usize,
+    const N: usize,
+    const LAST: usize,
+    const SKIP: usize,
+    const TIME: usize,
+    const WIDE: bool,
+> Gemm<I, O, N, LAST, SKIP, TIME, WIDE>
 {
     /// Computes all rows.
     #[inline(always)]
     pub fn run<const R: usize, const X: usize>(&self, x: &[[i32; X]; R], y: &mut [[i8; O]; R]) {
         const {
             assert!(
-                X == super::words(I) && N == stream_len(I, O) && LAST == last(O) && (SKIP < 2 || I.is_multiple_of(4))
+                X == super::words(I)
+                    && N == stream_len(I, O, WIDE)
+                    && LAST == last(O)
+                    && (SKIP < 2 || I.is_multiple_of(4))
             )
         };
         for (x, y) in x.iter().zip(y) {
             #[cfg(tinymlp_arch = "armv6m")]
-            asm::row::<I, O, N, LAST, SKIP, TIME, X, true>(&self.stream, x, y.as_mut_ptr().cast());
+            asm::row::<I, O, N, LAST, SKIP, TIME, WIDE, X, true>(&self.stream, x, y.as_mut_ptr().cast());
             #[cfg(not(tinymlp_arch = "armv6m"))]
-            portable::gemm(&self.stream, x, I, y);
+            portable::gemm(&self.stream, WIDE, x, I, y);
         }
     }
 }
 
-impl<const I: usize, const O: usize, const N: usize, const LAST: usize, const SKIP: usize, const TIME: usize>
-    GemmBytes<I, O, N, LAST, SKIP, TIME>
+impl<
+    const I: usize,
+    const O: usize,
+    const N: usize,
+    const LAST: usize,
+    const SKIP: usize,
+    const TIME: usize,
+    const WIDE: bool,
+> GemmBytes<I, O, N, LAST, SKIP, TIME, WIDE>
 {
     /// Computes all rows.
     #[inline(always)]
     pub fn run<const R: usize, const X: usize, const W: usize>(&self, x: &[[i32; X]; R], y: &mut [[i32; W]; R]) {
         const {
-            assert!(X == super::words(I) && W == super::words(O) && N == stream_len(I, O) && LAST == last(O));
+            assert!(X == super::words(I) && W == super::words(O) && N == stream_len(I, O, WIDE) && LAST == last(O));
             assert!(SKIP < 2 || I.is_multiple_of(4));
         };
         for (x, y) in x.iter().zip(y) {
             #[cfg(tinymlp_arch = "armv6m")]
             if let Some((sum, bytes)) = y.split_first_mut() {
-                *sum = asm::row::<I, O, N, LAST, SKIP, TIME, X, false>(&self.stream, x, bytes.as_mut_ptr().cast());
+                *sum =
+                    asm::row::<I, O, N, LAST, SKIP, TIME, WIDE, X, false>(&self.stream, x, bytes.as_mut_ptr().cast());
             }
             #[cfg(not(tinymlp_arch = "armv6m"))]
-            portable::gemm_bytes(&self.stream, x, [I, O], y);
+            portable::gemm_bytes(&self.stream, WIDE, x, [I, O], y);
         }
     }
 }
@@ -126,8 +153,8 @@ pub(super) mod portable {
     use super::{eights, last, left_out};
 
     /// One row of [`Gemm`](super::Gemm): as many results as `y` has.
-    pub fn gemm(stream: &[u32], x: &[i32], inputs: usize, y: &mut [i8]) {
-        row(stream, x, [inputs, y.len()], |o, value| {
+    pub fn gemm(stream: &[u32], wide: bool, x: &[i32], inputs: usize, y: &mut [i8]) {
+        row(stream, wide, x, [inputs, y.len()], |o, value| {
             if let Some(y) = y.get_mut(o) {
                 *y = (value - 128) as i8;
             }
@@ -135,11 +162,11 @@ pub(super) mod portable {
     }
 
     /// One row of [`GemmBytes`](super::GemmBytes).
-    pub fn gemm_bytes(stream: &[u32], x: &[i32], size: [usize; 2], y: &mut [i32]) {
+    pub fn gemm_bytes(stream: &[u32], wide: bool, x: &[i32], size: [usize; 2], y: &mut [i32]) {
         let Some((sum, y)) = y.split_first_mut() else { return };
         *sum = 0;
         y.fill(0);
-        row(stream, x, size, |o, value| {
+        row(stream, wide, x, size, |o, value| {
             *sum = sum.wrapping_add(value);
             if let Some(y) = y.get_mut(o / 4) {
                 *y |= value << (8 * (o % 4));
@@ -148,7 +175,13 @@ pub(super) mod portable {
     }
 
     /// Hands every output's number and result plus 128 to `store`. A stream that is too short ends it.
-    fn row(mut stream: &[u32], x: &[i32], [inputs, outputs]: [usize; 2], mut store: impl FnMut(usize, i32)) {
+    fn row(
+        mut stream: &[u32],
+        wide: bool,
+        x: &[i32],
+        [inputs, outputs]: [usize; 2],
+        mut store: impl FnMut(usize, i32),
+    ) {
         let Some((&sum, x)) = x.split_first() else { return };
         let mut first = 0;
         for (groups, size) in [(eights(outputs), 8), (usize::from(last(outputs) > 0), last(outputs))] {
@@ -161,8 +194,9 @@ pub(super) mod portable {
                     stream.split_off(..size),
                     stream.split_off(..x.len().wrapping_mul(size)),
                     stream.split_off(..size.div_ceil(2)),
+                    stream.split_off(..if wide { size.div_ceil(4) } else { 0 }),
                 );
-                let (Some(bias), Some(weights), Some(multipliers)) = parts else { return };
+                let (Some(bias), Some(weights), Some(multipliers), Some(shifts)) = parts else { return };
                 let byte = |k: usize| i32::from(weights.get(k / 4).map_or(0, |w| w.to_le_bytes()[k % 4]));
                 for o in 0..size {
                     // The fifth and the following come first.
@@ -175,7 +209,14 @@ pub(super) mod portable {
                     }
                     let multiplier = multipliers.get(o / 2).map_or(0, |&m| m >> (16 * (o % 2)) & 0xffff);
                     let product = (i64::from(acc) * i64::from(multiplier) >> 16) as i32;
-                    let value = product.wrapping_add(rounding as i32).wrapping_shr(shift);
+                    let value = match wide {
+                        false => product.wrapping_add(rounding as i32).wrapping_shr(shift),
+                        true => {
+                            let own = shifts.get(o / 4).map_or(1, |s| s.to_le_bytes()[o % 4]);
+                            let half = 1i32.wrapping_shl(u32::from(own).wrapping_sub(1));
+                            product.wrapping_add(half).wrapping_shr(own.into()).wrapping_add(shift as i32)
+                        }
+                    };
                     store(first + o, value.clamp(0, 255));
                 }
                 first += size;
@@ -198,6 +239,7 @@ mod asm {
         const LAST: usize,
         const SKIP: usize,
         const TIME: usize,
+        const WIDE: bool,
         const X: usize,
         const BYTES: bool,
     >(
@@ -206,19 +248,19 @@ mod asm {
         y: *mut u8,
     ) -> i32 {
         let mut sum = 0;
-        let from = const { if eights(O) == 0 { 0 } else { 2 + eights(O) * group_len(I, 8) } };
+        let from = const { if eights(O) == 0 { 0 } else { 2 + eights(O) * group_len(I, 8, WIDE) } };
         if const { eights(O) > 0 } {
             let shape = const { &shape(I, 8 * eights(O), 8, SKIP) };
             // SAFETY: by the sizes in the types, which the caller has checked, the assembly reads the groups of eight from
             // the stream and X words, and writes the results of those groups.
-            sum = unsafe { gemm::<EIGHT, SKIP, TIME, BYTES>(stream.as_ptr(), x.as_ptr(), y, shape) };
+            sum = unsafe { gemm::<EIGHT, SKIP, TIME, WIDE, BYTES>(stream.as_ptr(), x.as_ptr(), y, shape) };
         }
         if const { last(O) > 0 } {
             let shape = const { &shape(I, last(O), last(O), SKIP) };
             // SAFETY: likewise; the last group's constants and results are what follows.
             let more = unsafe {
                 let (stream, y) = (stream.as_ptr().add(from), y.add(8 * eights(O)));
-                gemm::<LAST, SKIP, TIME, BYTES>(stream, x.as_ptr(), y, shape)
+                gemm::<LAST, SKIP, TIME, WIDE, BYTES>(stream, x.as_ptr(), y, shape)
             };
             sum = more.wrapping_add(sum);
         }
@@ -334,17 +376,26 @@ mod asm {
                 ", ",
                 $acc,
                 ", r3\n",
-                " .if {g} < 10\n add ",
+                // In a wide layer the carry, the last bit that was shifted out, rounds.
+                " .if {wide}\n ldrb r2, [r0, #({g} * 2 + {g} % 2 * 2 + ",
+                $j,
+                ")]\n asrs ",
                 $acc,
-                ", lr\n",
+                ", r2\n adcs ",
+                $acc,
+                ", r1\n",
+                " .elseif {g} < 10\n add ",
+                $acc,
+                ", lr\n asrs ",
+                $acc,
+                ", r1\n",
                 " .else\n ldr r3, [sp, #24]\n adds ",
                 $acc,
                 ", ",
                 $acc,
-                ", r3\n .endif\n",
-                " asrs ",
+                ", r3\n asrs ",
                 $acc,
-                ", r1\n",
+                ", r1\n .endif\n",
                 " .if {time} == 0\n",
                 " asrs r3, ",
                 $acc,
@@ -438,7 +489,13 @@ mod asm {
     /// `stream` holds the shift, the rounding and the constants of groups for the results of `shape`; `x` has the sum
     /// and the inputs, `y` the results of it. `stream` and `x` are aligned to four bytes.
     #[unsafe(naked)]
-    pub(super) unsafe extern "C" fn gemm<const G: usize, const SKIP: usize, const TIME: usize, const BYTES: bool>(
+    pub(super) unsafe extern "C" fn gemm<
+        const G: usize,
+        const SKIP: usize,
+        const TIME: usize,
+        const WIDE: bool,
+        const BYTES: bool,
+    >(
         stream: *const u32,
         x: *const i32,
         y: *mut u8,
@@ -565,7 +622,7 @@ mod asm {
             ".endif",
             "8:",
             "ldr r1, [sp, #20]",
-            ".if {g} < 10",
+            ".if {wide} == 0 && {g} < 10",
             "ldr r3, [sp, #24]",
             "mov lr, r3",
             ".endif",
@@ -594,6 +651,9 @@ mod asm {
             concat!(from_high!("4", "r8"), from_high!("5", "r9"), from_high!("6", "r10")),
             concat!(from_high!("7", "r11"), from_high!("8", "r12"), from_high!("9", "lr")),
             "adds r0, #({g} * 2 + {g} % 2 * 2)",
+            ".if {wide}",
+            "adds r0, #(({g} + 3) / 4 * 4)",
+            ".endif",
             ".if {bytes} == 0",
             "ldr r3, [sp, #28]",
             "adds r5, r5, r3",
@@ -617,6 +677,7 @@ mod asm {
             g = const G,
             skip = const SKIP,
             time = const TIME,
+            wide = const WIDE as usize,
             bytes = const BYTES as usize,
             rebase = const if G > 8 { 3 * G } else { 0 },
         )

@@ -10,6 +10,8 @@ pub struct Gemm {
     inputs: usize,
     outputs: usize,
     stream: Vec<u32>,
+    /// A shift for every output.
+    wide: bool,
     /// Results in bytes for the next layer.
     bytes: bool,
     skip: Skip,
@@ -41,19 +43,25 @@ pub enum Time {
 /// Significant bits of a multiplier.
 const BITS: u32 = 16;
 
-/// The number of bits that multipliers are shifted right to have [`BITS`] bits, if that loses none of them and
-/// leaves a bit to round by.
-pub fn multiplier_shift(multiplier: &[i32]) -> Option<u32> {
-    let used = multiplier.iter().fold(0, |bits, m| bits | m);
-    let shift = (32 - used.leading_zeros()).saturating_sub(BITS);
-    (used >= 0 && used & ((1 << shift) - 1) == 0 && shift < BITS).then_some(shift)
+/// The number of bits that multipliers are shifted right to have [`BITS`] bits: one number for all, or one each.
+/// `None` where that loses bits, or leaves none to round by.
+pub fn multiplier_shifts(multiplier: &[i32]) -> Option<Vec<u32>> {
+    let shift = |bits: i32| (32 - bits.leading_zeros()).saturating_sub(BITS);
+    let exact = |m: i32, shift: u32| m >= 0 && m & ((1 << shift) - 1) == 0 && shift < BITS;
+    let common = shift(multiplier.iter().fold(0, |bits, m| bits | m));
+    if multiplier.iter().all(|&m| exact(m, common)) {
+        return Some(vec![common]);
+    }
+    multiplier.iter().all(|&m| exact(m, shift(m))).then(|| multiplier.iter().map(|&m| shift(m)).collect())
 }
 
 impl Gemm {
-    /// The layer `from`. Its multipliers have a [`multiplier_shift`].
+    /// The layer `from`. Its multipliers have [`multiplier_shifts`].
     pub fn new(from: &kernels::Gemm, bytes: bool, skip: Skip, time: Time) -> Self {
         let kernels::Gemm { rows, inputs, outputs, ref weight, ref bias, ref multiplier, .. } = *from;
-        let shift = multiplier_shift(multiplier).unwrap_or(0);
+        let shifts = multiplier_shifts(multiplier).unwrap_or_default();
+        let wide = shifts.len() > 1;
+        let shift = |o: usize| if wide { shifts[o] } else { shifts[0] };
         let sum = |o: usize| weight[o * inputs..(o + 1) * inputs].iter().map(|&w| i32::from(w)).sum::<i32>();
         // For operands that are 128 larger.
         let bias_of = |o: usize| bias[o].wrapping_sub(sum(o) * 128) as u32;
@@ -63,9 +71,10 @@ impl Gemm {
             if groups == 0 {
                 continue;
             }
+            let (right, zero_point) = (BITS - shift(0), from.limits.zero_point + 128);
             // Half a step and the zero point, before the shift.
-            let rounding = (1 << (BITS - shift - 1)) + ((from.limits.zero_point + 128) << (BITS - shift));
-            stream.extend([BITS - shift, rounding as u32]);
+            let rounding = (1 << (right - 1)) + (zero_point << right);
+            stream.extend(if wide { [zero_point as u32, 0] } else { [right, rounding as u32] });
             for _ in 0..groups {
                 stream.extend((first + 4..first + size).map(bias_of));
                 stream.extend((first..first + size.min(4)).map(bias_of));
@@ -73,12 +82,17 @@ impl Gemm {
                 let byte = |k: usize| (weight[(first + k % size) * inputs + k / size] as u8).wrapping_add(128);
                 weights.extend((0..inputs * size).map(byte));
                 stream.extend(weights.as_chunks().0.iter().map(|&b| u32::from_le_bytes(b)));
-                let short = |o: usize| if o < first + size { (multiplier[o] >> shift) as u32 } else { 0 };
+                let short = |o: usize| if o < first + size { (multiplier[o] >> shift(o)) as u32 } else { 0 };
                 stream.extend((first..first + size).step_by(2).map(|o| short(o) | short(o + 1) << 16));
+                if wide {
+                    let byte = |o: usize| if o < first + size { BITS - shift(o) } else { 0 };
+                    let word = |o: usize| (0..4).map(|k| byte(o + k) << (8 * k)).sum::<u32>();
+                    stream.extend((first..first + size).step_by(4).map(word));
+                }
                 first += size;
             }
         }
-        Self { rows, inputs, outputs, stream, bytes, skip, time }
+        Self { rows, inputs, outputs, stream, wide, bytes, skip, time }
     }
 }
 
@@ -98,11 +112,11 @@ impl Kernel for Gemm {
                 Buffer::Words(y) => {
                     let width = words(self.outputs);
                     let size = [self.inputs, self.outputs];
-                    dynamic::gemm_bytes(&self.stream, x, size, &mut y[r * width..(r + 1) * width]);
+                    dynamic::gemm_bytes(&self.stream, self.wide, x, size, &mut y[r * width..(r + 1) * width]);
                 }
                 Buffer::I8(y) => {
                     let y = &mut y[r * self.outputs..(r + 1) * self.outputs];
-                    dynamic::gemm(&self.stream, x, self.inputs, y);
+                    dynamic::gemm(&self.stream, self.wide, x, self.inputs, y);
                 }
                 _ => unreachable!("the layer gives words or int8"),
             }
@@ -113,7 +127,7 @@ impl Kernel for Gemm {
         let (i, o, n, last) = (self.inputs, self.outputs, self.stream.len(), last(self.outputs));
         let (skip, time) = (self.skip as usize, self.time as usize);
         Constant {
-            ty: format!("{}<{i}, {o}, {n}, {last}, {skip}, {time}>", self.op()),
+            ty: format!("{}<{i}, {o}, {n}, {last}, {skip}, {time}, {}>", self.op(), self.wide),
             fields: Fields::Named(vec![(
                 "stream",
                 Field::row("u32", 4, self.stream.iter().map(|&w| w as i32).collect()),

@@ -3,5 +3,5 @@
 mod gemm;
 mod offset;
 
-pub use gemm::{Gemm, Skip, Time, multiplier_shift};
+pub use gemm::{Gemm, Skip, Time, multiplier_shifts};
 pub use offset::Offset;
