@@ -7,8 +7,8 @@ use core::fmt;
 ///
 /// Outputs come in groups whose sums are in registers at the same time: [`first`]`(I, O)` in the first group, then
 /// [`group`]`(I, O)` (seven) in every other. Of every group the stream holds three bytes of bias an output; then, for
-/// every input, one byte of weight an output; then two bytes of multiplier an output. All numbers begin with their lowest
-/// byte.
+/// every input, one byte of weight an output; then two bytes of multiplier an output, with a byte of shift after each in a
+/// layer with [`Form::EACH`]. All numbers begin with their lowest byte.
 ///
 /// `mul` takes unsigned bytes, so a weight is stored as `u = w + 128`, and an input is used as `v = x + 128`:
 ///
@@ -62,7 +62,7 @@ pub struct Form {
     pub rest: u8,
     /// Whether results of negative sums are taken for `min` without a multiplication; `zero_point <= min` is required.
     pub short: bool,
-    /// See [`Gemm`]; 0 to 7.
+    /// See [`Gemm`]; 0 to 7, or [`Form::EACH`].
     pub shift: u8,
     /// Added to every result.
     pub zero_point: i8,
@@ -73,6 +73,9 @@ pub struct Form {
 }
 
 impl Form {
+    /// The shift of a layer in which every output has its own.
+    pub const EACH: u8 = 8;
+
     /// As a number.
     pub const fn pack(self) -> u64 {
         let flags = self.more as u64 | (self.wide as u64) << 1 | (self.skip as u64) << 2 | (self.short as u64) << 3;
@@ -105,6 +108,16 @@ impl Form {
         }
     }
 
+    /// Length of the stream of a layer.
+    pub const fn stream_len(self, inputs: usize, outputs: usize) -> usize {
+        (3 + inputs + self.scale()) * outputs
+    }
+
+    /// Bytes of multiplier and shift of an output.
+    const fn scale(self) -> usize {
+        if self.shift == Self::EACH { 3 } else { 2 }
+    }
+
     /// Whether the assembly computes a layer of `inputs` and `outputs` with it.
     pub const fn fits(self, inputs: usize, outputs: usize) -> bool {
         inputs > 0
@@ -117,7 +130,7 @@ impl Form {
             && self.wide == (inputs > 256)
             && matches!((self.unroll, self.skip), (1, _) | (2 | 4, false))
             && self.rest as usize == inputs.next_multiple_of(self.unroll as usize) - inputs
-            && self.shift < 8
+            && self.shift <= Self::EACH
             && self.min <= self.max
             && (!self.short || self.zero_point <= self.min)
     }
@@ -134,15 +147,10 @@ pub const fn first(inputs: usize, outputs: usize) -> usize {
     (outputs + group(inputs, outputs) - 1) % group(inputs, outputs) + 1
 }
 
-/// Length of the stream of a layer.
-pub const fn stream_len(inputs: usize, outputs: usize) -> usize {
-    (5 + inputs) * outputs
-}
-
 impl<const I: usize, const O: usize, const N: usize, const FORM: u64> Gemm<I, O, N, FORM> {
     /// A layer for program memory.
     pub const fn new(stream: [u8; N]) -> Self {
-        const { assert!(N == stream_len(I, O) && Form::unpack(FORM).fits(I, O)) };
+        const { assert!(Form::unpack(FORM).fits(I, O) && N == Form::unpack(FORM).stream_len(I, O)) };
         Self { stream }
     }
 
@@ -200,8 +208,12 @@ pub(super) mod portable {
             for (y, &sum) in y.iter_mut().zip(&sums) {
                 let Some(&[low, high]) = stream.split_off(..2) else { return };
                 let multiplier = i32::from(u16::from_le_bytes([low, high])) << 8;
+                let shift = match form.shift {
+                    Form::EACH => stream.split_off_first().copied().unwrap_or_default(),
+                    shift => shift,
+                };
                 let sum = sum << 8 >> 8;
-                let scaled = requantize(sum, multiplier.wrapping_shl(form.shift.into()), 0);
+                let scaled = requantize(sum, multiplier.wrapping_shl(shift.into()), 0);
                 let result = scaled.wrapping_add(form.zero_point.into());
                 *y = result.max(form.min.into()).min(form.max.into()) as i8;
             }
@@ -562,11 +574,23 @@ mod asm {
                 "mulsu r20, r23",
                 "add r18, r0",
                 "adc r24, r1",
+                ".if {shift} == 8",
+                "lpm r22, Z+",
+                "rjmp 46f",
+                "45:",
+                "lsl r25",
+                "rol r18",
+                "rol r24",
+                "46:",
+                "dec r22",
+                "brpl 45b",
+                ".else",
                 ".rept {shift}",
                 "lsl r25",
                 "rol r18",
                 "rol r24",
                 ".endr",
+                ".endif",
                 // Half a step, the zero point and 128 more: the result counts from 0 to 255.
                 "subi r25, 0x80",
                 "sbci r18, 127 - {zero_point}",
@@ -592,7 +616,7 @@ mod asm {
                 "ret",
                 ".if {short}",
                 "42:",
-                "adiw r30, 2",
+                "adiw r30, {scale}",
                 "ldi r18, {min}",
                 "st X+, r18",
                 "ret",
@@ -605,6 +629,7 @@ mod asm {
                 skip = const Form::unpack(FORM).skip as u8,
                 short = const Form::unpack(FORM).short as u8,
                 shift = const Form::unpack(FORM).shift,
+                scale = const Form::unpack(FORM).scale(),
                 zero_point = const Form::unpack(FORM).zero_point,
                 min = const Form::unpack(FORM).min,
                 max = const Form::unpack(FORM).max,

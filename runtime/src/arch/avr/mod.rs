@@ -8,7 +8,7 @@
 mod gemm;
 mod lookup;
 
-pub use gemm::{Form, Gemm, first, group, stream_len};
+pub use gemm::{Form, Gemm, first, group};
 pub use lookup::Lookup;
 
 /// The portable loop over slices, for the host simulation.
