@@ -36,4 +36,8 @@ impl Architecture for Avr {
             None => unreachable!("the layer was taken"),
         }
     }
+
+    fn other(&self, kernel: &dyn Kernel) -> Option<Arc<dyn Kernel>> {
+        Some(Arc::new(avr::Lookup::new(kernel.lookup()?)?))
+    }
 }

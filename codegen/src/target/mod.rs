@@ -164,6 +164,11 @@ trait Architecture {
 
     /// The kernel of a layer whose operand and result have their layouts.
     fn layer(&self, layer: &Layer, target: Target) -> Arc<dyn Kernel>;
+
+    /// Its own kernel for a step that is no layer of its, with the same values.
+    fn other(&self, _kernel: &dyn Kernel) -> Option<Arc<dyn Kernel>> {
+        None
+    }
 }
 
 impl Plan {
@@ -227,6 +232,9 @@ impl Plan {
             } else {
                 // A value that is written again has to be converted again.
                 operands.retain(|&(value, _), _| value != step.output);
+                if let Some(kernel) = architecture.other(&*step.kernel) {
+                    step.kernel = kernel;
+                }
             }
             steps.push(step);
         }

@@ -61,6 +61,11 @@ pub trait Kernel: Debug + Send + Sync {
         None
     }
 
+    /// The table, if it is a portable function of int8, of which a target's own kernel can be made.
+    fn lookup(&self) -> Option<&Lookup> {
+        None
+    }
+
     /// Multiply-accumulate operations.
     fn macs(&self) -> u64 {
         0

@@ -6,8 +6,10 @@
 //! beyond are not supported.
 
 mod gemm;
+mod lookup;
 
-pub use gemm::{Form, Gemm, first, group, stream_len};
+pub use gemm::{Form, Gemm, first, group};
+pub use lookup::Lookup;
 
 /// The portable loop over slices, for the host simulation.
 #[cfg(all(feature = "dynamic", not(tinymlp_arch = "avr")))]
