@@ -9,7 +9,15 @@ use std::{env, fs};
 fn main() {
     let package = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
     println!("cargo::rustc-link-search={}", package.display());
-    println!("cargo::rustc-link-arg-bins=-Tlink.x");
+    let scripts = package.join("../harness/link");
+    println!("cargo::rustc-link-search={}", scripts.display());
+    println!("cargo::rerun-if-changed={}", scripts.display());
+    let script = match env::var("CARGO_CFG_TARGET_ARCH").as_deref() {
+        Ok("riscv32") => "riscv.x",
+        // cortex-m-rt's.
+        _ => "link.x",
+    };
+    println!("cargo::rustc-link-arg-bins=-T{script}");
     // Without it the linker pads segments to pages, and small flash origins do not work.
     println!("cargo::rustc-link-arg-bins=--nmagic");
     println!("cargo::rerun-if-changed=memory.x");

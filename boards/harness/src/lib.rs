@@ -2,57 +2,36 @@
 //! network on each, and hands back the outputs with the time and stack that each took.
 //!
 //! A firmware is one line, [`firmware!`]`(Model)`, and its board's memory layout. The host's side is `cargo xtask
-//! emulate`; [`protocol`] describes what they exchange. Files travel by Arm semihosting, which is confined to one
-//! module so that other ways can stand beside it.
+//! emulate`; [`protocol`] describes what they exchange. What differs between processors is in `arch`, and the ways
+//! of reaching the host are in `link`.
 //!
 //! The harness itself contains no panic, no formatting and no allocation, so that whatever of them an ELF
 //! contains came with the network.
 
 #![no_std]
 
+mod arch;
+mod link;
 mod measure;
 pub mod protocol;
-mod semihosting;
 
-use core::ffi::{CStr, c_void};
+use core::ffi::c_void;
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
-use cortex_m_rt::exception;
+use link::Link;
 use measure::Meter;
-use protocol::Header;
-use semihosting::{File, Read};
+use protocol::{Failure, Header};
 use tinymlp::{Arena, Info, Model, Scratch};
-
-#[doc(hidden)]
-pub use cortex_m_rt;
-
-const INPUTS: &CStr = c"inputs.bin";
-const OUTPUTS: &CStr = c"outputs.bin";
-const METRICS: &CStr = c"metrics.bin";
-
-const _: () = {
-    const fn equal(a: &[u8], b: &[u8]) -> bool {
-        let mut i = 0;
-        while i < a.len() && i < b.len() && a[i] == b[i] {
-            i += 1;
-        }
-        i == a.len() && i == b.len()
-    }
-    assert!(equal(INPUTS.to_bytes(), protocol::INPUTS.as_bytes()));
-    assert!(equal(OUTPUTS.to_bytes(), protocol::OUTPUTS.as_bytes()));
-    assert!(equal(METRICS.to_bytes(), protocol::METRICS.as_bytes()));
-};
 
 /// The entry point of a firmware that serves this model.
 #[macro_export]
 macro_rules! firmware {
     ($model:ty) => {
-        use $crate::cortex_m_rt;
-
-        #[cortex_m_rt::entry]
-        fn main() -> ! {
+        #[unsafe(no_mangle)]
+        extern "C" fn main() -> ! {
             static mut MEMORY: $crate::Memory<$model> = $crate::Memory::new();
-            $crate::run(MEMORY)
+            // SAFETY: the start-up code calls `main`, once, so this is the only reference.
+            $crate::run(unsafe { &mut *(&raw mut MEMORY) })
         }
     };
 }
@@ -96,32 +75,25 @@ impl<M: Model> Model for Empty<M> {
     fn infer(_: &Self::Input, _: &mut Self::Scratch, _: &mut Self::Output) {}
 }
 
-/// Serves every row of the input file, then ends the run.
+/// Serves every row of the inputs, then ends the run.
 pub fn run<M: Model>(memory: &'static mut Memory<M>) -> ! {
-    semihosting::finish(serve(memory))
+    link::finish(serve(memory))
 }
 
-fn serve<M: Model>(memory: &mut Memory<M>) -> Result<(), &'static CStr> {
-    let mut inputs = File::open(INPUTS).ok_or(c"cannot open inputs.bin in the working directory\n")?;
-    let mut outputs = File::create(OUTPUTS).ok_or(c"cannot create outputs.bin\n")?;
-    let mut metrics = File::create(METRICS).ok_or(c"cannot create metrics.bin\n")?;
-    measure::start_timer();
-    let [empty_ticks, calibration_ticks] = measure::calibrate();
+fn serve<M: Model>(memory: &mut Memory<M>) -> Result<(), Failure> {
+    let mut link = Link::open()?;
+    arch::start_timer();
+    let [empty, calibration] = measure::calibrate();
     let header = Header {
         input_bytes: size_of::<M::Input>() as u32,
         output_bytes: size_of::<M::Output>() as u32,
         scratch_bytes: size_of::<M::Scratch>() as u32,
-        empty_ticks,
-        calibration_ticks,
+        empty,
+        calibration,
     };
-    write_words(&mut metrics, &header.to_words())?;
+    write_words(&mut link, &header.to_words())?;
     let mut meter = Meter::new();
-    loop {
-        match inputs.read(bytes_mut(&mut memory.input)) {
-            Read::End => return Ok(()),
-            Read::Short => return Err(c"inputs.bin ends within a row\n"),
-            Read::Full => {}
-        }
+    while link.read_row(bytes_mut(&mut memory.input))? {
         let arguments = (
             memory.input.as_ptr().cast::<c_void>(),
             (&raw mut memory.scratch).cast::<c_void>(),
@@ -129,11 +101,10 @@ fn serve<M: Model>(memory: &mut Memory<M>) -> Result<(), &'static CStr> {
         );
         // SAFETY: `infer::<M>` wants pointers to exactly these types, and nothing else refers to them meanwhile.
         let row = unsafe { meter.measure(infer::<M>, arguments)? };
-        if !outputs.write(bytes_mut(&mut memory.output)) {
-            return Err(c"cannot write outputs.bin\n");
-        }
-        write_words(&mut metrics, &row.to_words())?;
+        link.write_output(bytes_mut(&mut memory.output))?;
+        write_words(&mut link, &row.to_words())?;
     }
+    Ok(())
 }
 
 /// The call that is measured.
@@ -153,11 +124,9 @@ fn bytes_mut<T>(data: &mut MaybeUninit<T>) -> &mut [u8] {
     unsafe { core::slice::from_raw_parts_mut(data.as_mut_ptr().cast(), size_of::<T>()) }
 }
 
-fn write_words<const N: usize>(file: &mut File, words: &[u32; N]) -> Result<(), &'static CStr> {
+fn write_words<const N: usize>(link: &mut Link, words: &[u32; N]) -> Result<(), Failure> {
     for word in words {
-        if !file.write(&word.to_le_bytes()) {
-            return Err(c"cannot write metrics.bin\n");
-        }
+        link.write_metrics(&word.to_le_bytes())?;
     }
     Ok(())
 }
@@ -165,11 +134,5 @@ fn write_words<const N: usize>(file: &mut File, words: &[u32; N]) -> Result<(), 
 /// A panic ends the run with an error instead of hanging the emulator. A clean firmware has no path to it.
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo) -> ! {
-    semihosting::finish(Err(c"panic\n"))
-}
-
-/// Likewise a fault: an access outside the memory, or a stack that ran out of it.
-#[exception(trampoline = false)]
-unsafe fn HardFault() -> ! {
-    semihosting::finish(Err(c"hard fault\n"))
+    link::finish(Err(Failure::Panic))
 }

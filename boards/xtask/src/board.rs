@@ -18,6 +18,9 @@ pub struct Board {
     pub core: String,
     /// Rust target.
     pub target: String,
+    /// Where its standard library comes from.
+    #[serde(default)]
+    pub library: Library,
     /// Folder under `boards/`, and name of its binary.
     pub package: String,
     /// Name for probe-rs.
@@ -26,8 +29,21 @@ pub struct Board {
     pub flash: Memory,
     /// Data memory.
     pub ram: Memory,
+    /// A linker that does not come with Rust.
+    pub linker: Option<Tool>,
     /// How to emulate it.
     pub emulator: Option<Emulator>,
+}
+
+/// Where `core` for a target comes from.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub enum Library {
+    /// Rustup has it.
+    #[default]
+    Rustup,
+    /// Cargo builds it from the component rust-src. The package's configuration says how.
+    Source,
 }
 
 /// A region of memory.
@@ -40,28 +56,40 @@ pub struct Memory {
     pub bytes: u64,
 }
 
+/// A program from the machine's package manager.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tool {
+    /// What is called.
+    pub program: String,
+    /// Debian package.
+    pub apt: String,
+    /// Homebrew formula.
+    pub brew: String,
+}
+
 /// An emulator by the program that runs it.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Emulator {
-    /// QEMU with Arm semihosting and SysTick.
+    /// QEMU with semihosting.
     Qemu(Qemu),
 }
 
 /// A machine of QEMU.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Qemu {
     /// Program.
-    pub binary: String,
+    #[serde(flatten)]
+    pub tool: Tool,
     /// Its `-M`.
     pub machine: String,
-    /// Frequency of the emulated SysTick.
-    pub systick_hz: u64,
-    /// Debian package.
-    pub apt: String,
-    /// Homebrew formula.
-    pub brew: String,
+    /// Its `-cpu`, where that is not the machine's own.
+    pub cpu: Option<String>,
+    /// Its `-bios`.
+    pub bios: Option<String>,
+    /// Frequency of the emulated SysTick; absent where the core counts instructions itself.
+    pub systick_hz: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -91,6 +119,24 @@ impl Board {
         self.core.parse().unwrap_or_default()
     }
 
+    /// What `cargo --target` wants, in the package's folder: the target's name, or the file that describes it.
+    pub fn cargo_target(&self) -> String {
+        let specification = format!("{}.json", self.target);
+        match workspace::boards().join(&self.package).join(&specification).is_file() {
+            true => specification,
+            false => self.target.clone(),
+        }
+    }
+
+    /// The environment that cargo needs for it.
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        match self.library {
+            Library::Rustup => Vec::new(),
+            // Building `core` is an unstable option of cargo; the package's configuration asks for it.
+            Library::Source => vec![("RUSTC_BOOTSTRAP", "1".into())],
+        }
+    }
+
     /// The emulator, or an error that says there is none.
     pub fn emulator(&self) -> Result<&Emulator> {
         self.emulator.as_ref().ok_or_else(|| Error::new(format!("there is no emulator for {}", self.name)))
@@ -98,17 +144,17 @@ impl Board {
 }
 
 impl Emulator {
-    /// The program to run.
-    pub fn binary(&self) -> &str {
+    /// What people call it.
+    pub fn name(&self) -> &str {
         match self {
-            Emulator::Qemu(qemu) => &qemu.binary,
+            Emulator::Qemu(qemu) => &qemu.tool.program,
         }
     }
 
-    /// The name of its package for apt and for brew.
-    pub fn packages(&self) -> (&str, &str) {
+    /// What it needs.
+    pub fn tools(&self) -> Vec<&Tool> {
         match self {
-            Emulator::Qemu(qemu) => (&qemu.apt, &qemu.brew),
+            Emulator::Qemu(qemu) => vec![&qemu.tool],
         }
     }
 }
@@ -142,7 +188,7 @@ mod tests {
                 assert_eq!(linker, memory, "{region} of {}", board.name);
             }
             let config = fs::read_to_string(package.join(".cargo/config.toml")).unwrap();
-            assert!(config.contains(&format!("target = \"{}\"", board.target)), "target of {}", board.name);
+            assert!(config.contains(&format!("target = \"{}\"", board.cargo_target())), "target of {}", board.name);
             if let Some(chip) = &board.chip {
                 assert!(config.contains(&format!("--chip {chip}\"")), "runner of {}", board.name);
             }
@@ -152,6 +198,6 @@ mod tests {
     #[test]
     fn an_unknown_board_lists_the_known_ones() {
         let message = find("arduino-nano").unwrap_err().to_string();
-        assert!(message.contains("arduino-nano") && message.contains("mps2-an386, microbit"), "{message}");
+        assert!(message.contains("arduino-nano") && message.contains("mps2-an386, microbit, "), "{message}");
     }
 }

@@ -1,14 +1,14 @@
 //! `cargo xtask emulate`: runs a model on an emulated board and compares every output with the host, bit for bit.
 
 use crate::artifact::Artifact;
-use crate::board::{Board, Emulator};
+use crate::board::Board;
 use crate::elf::{self, Forbidden};
+use crate::emulator::{self, Run};
 use crate::error::{Context, Error, Result};
 use crate::firmware::{self, Content, Opt};
-use crate::metrics::{self, COARSE_SHIFT, FINE_SHIFT, Timer};
-use crate::protocol::{INPUTS, OUTPUTS};
+use crate::protocol::INPUTS;
+use crate::setup;
 use crate::workspace::{self, RunFolder};
-use crate::{qemu, setup};
 use serde::Serialize;
 use std::fmt::Write;
 use std::fs;
@@ -42,6 +42,15 @@ pub struct Report {
     pub instructions_min: u64,
     /// Instructions of the longest inference.
     pub instructions_max: u64,
+    /// Processor cycles of one inference, mean over the rows; only from an emulator that knows them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cycles_mean: Option<f64>,
+    /// Cycles of the shortest inference.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cycles_min: Option<u64>,
+    /// Cycles of the longest inference.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cycles_max: Option<u64>,
     /// Flash of the firmware less flash of the same firmware without the model.
     pub flash_bytes: i64,
     /// RAM of the firmware less RAM of the same firmware without the model; no stack.
@@ -95,7 +104,6 @@ pub fn run(board: &Board, artifact: &Artifact, options: Options) -> Result<Repor
 }
 
 fn run_in(folder: &RunFolder, board: &Board, artifact: &Artifact, options: Options) -> Result<Report> {
-    let Emulator::Qemu(machine) = board.emulator()?;
     let folder = folder.path();
     let elf = firmware::build(board, &artifact.module, Content::Model, options.opt, folder)?;
     let empty = firmware::build(board, &artifact.module, Content::Empty, options.opt, folder)?;
@@ -103,34 +111,22 @@ fn run_in(folder: &RunFolder, board: &Board, artifact: &Artifact, options: Optio
 
     let inputs = folder.join(INPUTS);
     fs::write(&inputs, &artifact.inputs).context(|| format!("cannot write {}", inputs.display()))?;
-    let measure = |shift| -> Result<_> {
-        qemu::run(machine, &elf, folder, shift, options.limit)?;
-        let measurements = metrics::read(folder)?;
-        let outputs = fs::read(folder.join(OUTPUTS)).context(|| format!("cannot read {OUTPUTS}"))?;
-        let [input_bytes, output_bytes] = [&artifact.inputs, &artifact.outputs].map(|all| all.len() / artifact.rows);
-        let header = measurements.header;
-        let sizes = [header.input_bytes, header.output_bytes].map(|bytes| bytes as usize);
-        if sizes != [input_bytes, output_bytes] {
-            return Err(Error::new(format!(
-                "a row has {input_bytes} bytes of input and {output_bytes} of output, but the firmware's types have \
-                 {} and {}",
-                sizes[0], sizes[1]
-            )));
-        }
-        let rows = measurements.rows.len();
-        if rows != artifact.rows || outputs.len() != rows * output_bytes {
-            return Err(Error::new(format!("the firmware ran {rows} of {} rows", artifact.rows)));
-        }
-        Ok((measurements, outputs))
-    };
-    let (fine, outputs) = measure(FINE_SHIFT)?;
-    let timer = Timer { hz: machine.systick_hz };
-    timer.check(&fine.header)?;
-    let coarse = match fine.rows.iter().any(|row| row.wrapped) {
-        true => Some(measure(COARSE_SHIFT)?.0.rows),
-        false => None,
-    };
-    let instructions = timer.count(&fine.rows, coarse.as_deref())?;
+    let Run { header, rows, outputs } = emulator::run(board, &elf, folder, options.limit)?;
+    let [input_bytes, output_bytes] = [&artifact.inputs, &artifact.outputs].map(|all| all.len() / artifact.rows);
+    let sizes = [header.input_bytes, header.output_bytes].map(|bytes| bytes as usize);
+    if sizes != [input_bytes, output_bytes] {
+        return Err(Error::new(format!(
+            "a row has {input_bytes} bytes of input and {output_bytes} of output, but the firmware's types have {} \
+             and {}",
+            sizes[0], sizes[1]
+        )));
+    }
+    if rows.len() != artifact.rows || outputs.len() != artifact.rows * output_bytes {
+        return Err(Error::new(format!("the firmware ran {} of {} rows", rows.len(), artifact.rows)));
+    }
+    let instructions = Spread::of(rows.iter().map(|row| row.instructions));
+    let cycles: Option<Vec<u64>> = rows.iter().map(|row| row.cycles).collect();
+    let cycles = cycles.map(|cycles| Spread::of(cycles.into_iter()));
 
     let first_difference = first_difference(artifact, &outputs);
     Ok(Report {
@@ -139,18 +135,40 @@ fn run_in(folder: &RunFolder, board: &Board, artifact: &Artifact, options: Optio
         rows: artifact.rows,
         bit_exact: first_difference.is_none(),
         first_difference,
-        instructions_mean: instructions.iter().sum::<u64>() as f64 / artifact.rows as f64,
-        instructions_min: instructions.iter().copied().min().unwrap_or_default(),
-        instructions_max: instructions.iter().copied().max().unwrap_or_default(),
+        instructions_mean: instructions.mean,
+        instructions_min: instructions.min,
+        instructions_max: instructions.max,
+        cycles_mean: cycles.map(|cycles| cycles.mean),
+        cycles_min: cycles.map(|cycles| cycles.min),
+        cycles_max: cycles.map(|cycles| cycles.max),
         flash_bytes: image.flash_bytes.cast_signed() - empty.flash_bytes.cast_signed(),
         ram_bytes: image.ram_bytes.cast_signed() - empty.ram_bytes.cast_signed(),
-        scratch_bytes: fine.header.scratch_bytes,
-        stack_bytes: fine.rows.iter().map(|row| row.stack_bytes).max().unwrap_or_default(),
+        scratch_bytes: header.scratch_bytes,
+        stack_bytes: rows.iter().map(|row| row.stack_bytes).max().unwrap_or_default(),
         quantized_accuracy: artifact.evaluation.as_ref().and_then(|e| e.quantized_accuracy),
         forbidden_symbols: image.forbidden,
         opt: options.opt,
         rustc: workspace::rustc_version()?,
     })
+}
+
+/// Mean and extremes of counts.
+#[derive(Clone, Copy, Debug)]
+struct Spread {
+    mean: f64,
+    min: u64,
+    max: u64,
+}
+
+impl Spread {
+    fn of(counts: impl ExactSizeIterator<Item = u64> + Clone) -> Self {
+        let rows = counts.len() as f64;
+        Self {
+            mean: counts.clone().sum::<u64>() as f64 / rows,
+            min: counts.clone().min().unwrap_or_default(),
+            max: counts.max().unwrap_or_default(),
+        }
+    }
 }
 
 /// Row, element and both values of the first output that is not the host's.
@@ -174,13 +192,15 @@ fn first_difference(artifact: &Artifact, device: &[u8]) -> Option<String> {
 /// The reports as a table, one column a board.
 pub fn table(reports: &[Report]) -> String {
     type Cell = fn(&Report) -> String;
-    let rows: [(&str, Cell); 11] = [
+    let rows: [(&str, Cell); 13] = [
         ("core", |r| r.core.clone()),
         ("rows", |r| r.rows.to_string()),
         ("equal to the host", |r| if r.bit_exact { "all, bit for bit".into() } else { "NO".into() }),
         ("accuracy", |r| r.quantized_accuracy.map_or("-".into(), |a| format!("{:.2} %", 100.0 * a))),
         ("instructions, mean", |r| format!("{:.1}", r.instructions_mean)),
         ("instructions, max", |r| r.instructions_max.to_string()),
+        ("cycles, mean", |r| r.cycles_mean.map_or("-".into(), |mean| format!("{mean:.1}"))),
+        ("cycles, max", |r| r.cycles_max.map_or("-".into(), |max| max.to_string())),
         ("flash of the model", |r| format!("{} B", r.flash_bytes)),
         ("RAM of the model", |r| format!("{} B", r.ram_bytes)),
         ("stack", |r| format!("{} B", r.stack_bytes)),

@@ -76,9 +76,10 @@ pub fn build(board: &Board, module: &Module, content: Content, opt: Opt, folder:
     lock.lock().context(|| format!("cannot lock {}", lock_path.display()))?;
 
     let output = workspace::cargo()
-        .args(["build", "--release", "--quiet", "--target", &board.target, "--target-dir"])
+        .args(["build", "--release", "--quiet", "--target", &board.cargo_target(), "--target-dir"])
         .arg(&target)
         .current_dir(workspace::boards().join(&board.package))
+        .envs(board.environment())
         .env("TINYMLP_MODULE", &wrapper)
         .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", opt.level())
         .output()
@@ -94,11 +95,12 @@ pub fn build(board: &Board, module: &Module, content: Content, opt: Opt, folder:
 
 /// The linker's way of saying that something is too big, in the user's words; anything else as it is.
 fn explain(board: &Board, messages: &str) -> Error {
-    // "section '.rodata' will not fit in region 'FLASH': overflowed by 12345 bytes"
+    // LLD: "section '.rodata' will not fit in region 'FLASH': overflowed by 12345 bytes";
+    // GNU: "region `FLASH' overflowed by 12345 bytes".
     let overflow = |region: &str| {
-        let marker = format!("will not fit in region '{region}': overflowed by ");
-        let sizes = messages.split(&marker).skip(1).filter_map(|rest| rest.split(' ').next()?.parse::<u64>().ok());
-        sizes.max()
+        let markers = [format!("region '{region}': overflowed by "), format!("region `{region}' overflowed by ")];
+        let rests = markers.iter().flat_map(|marker| messages.split(marker).skip(1));
+        rests.filter_map(|rest| rest.split(' ').next()?.parse::<u64>().ok()).max()
     };
     for (region, name, memory) in [("FLASH", "flash", board.flash), ("RAM", "RAM", board.ram)] {
         if let Some(bytes) = overflow(region) {

@@ -7,6 +7,7 @@ mod elf;
 mod emulate;
 #[cfg(test)]
 mod emulated_tests;
+mod emulator;
 mod error;
 mod firmware;
 mod fixture;
@@ -19,6 +20,7 @@ mod protocol;
 mod qemu;
 mod setup;
 mod steps;
+mod systick;
 mod workspace;
 
 use artifact::Files;
@@ -183,7 +185,7 @@ fn boards(json: bool) -> Result<()> {
                     "core": board.core,
                     "target": board.target,
                     "chip": board.chip,
-                    "emulator": board.emulator.as_ref().map(board::Emulator::binary),
+                    "emulator": board.emulator.as_ref().map(board::Emulator::name),
                     "flash_bytes": board.flash.bytes,
                     "ram_bytes": board.ram.bytes,
                 })
@@ -201,7 +203,7 @@ fn boards(json: bool) -> Result<()> {
         let missing = setup::missing(board);
         let state = match (&board.emulator, missing.is_empty()) {
             (None, _) => "none".into(),
-            (Some(emulator), true) => format!("{}: ready", emulator.binary()),
+            (Some(emulator), true) => format!("{}: ready", emulator.name()),
             (Some(_), false) => format!("missing: {} (cargo xtask setup)", missing.join(", ")),
         };
         let kib = |bytes: u64| format!("{} KB", bytes / 1024);

@@ -1,54 +1,55 @@
-//! Runs a firmware in QEMU, with a time limit.
+//! QEMU: counts instructions, by way of the firmware's timer.
 
 use crate::board::Qemu;
-use crate::error::{Context, Error, Result};
-use std::fs::{self, File};
+use crate::emulator::{self, Cost};
+use crate::error::{Error, Result};
+use crate::metrics::{Measurements, check};
+use crate::protocol::{Header, Row};
+use crate::systick::{COARSE_SHIFT, FINE_SHIFT, Timer};
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
 /// Runs `elf` with `folder` as working directory until it ends.
-///
-/// One instruction takes `2^shift` nanoseconds of the emulated clock.
-pub fn run(qemu: &Qemu, elf: &Path, folder: &Path, shift: u32, limit: Duration) -> Result<()> {
-    let log_path = folder.join("emulator.log");
-    let log = File::create(&log_path).context(|| format!("cannot create {}", log_path.display()))?;
-    let errors = log.try_clone().context(|| "cannot share a file".into())?;
-    let mut child = Command::new(&qemu.binary)
-        .args(["-M", &qemu.machine, "-display", "none", "-monitor", "none", "-serial", "null"])
-        .args(["-semihosting-config", "enable=on,target=native", "-icount", &format!("shift={shift}"), "-kernel"])
-        .arg(elf)
-        .current_dir(folder)
-        .stdin(Stdio::null())
-        .stdout(log)
-        .stderr(errors)
-        .spawn()
-        .context(|| format!("cannot run {}", qemu.binary))?;
-    let start = Instant::now();
-    let status = loop {
-        match child.try_wait().context(|| format!("lost {}", qemu.binary))? {
-            Some(status) => break status,
-            None if start.elapsed() > limit => {
-                let _ = child.kill();
-                let _ = child.wait();
-                let seconds = limit.as_secs();
-                return Err(Error::new(format!(
-                    "the firmware did not end within {seconds} s: give it more with --timeout, or fewer rows"
-                )));
-            }
-            None => thread::sleep(Duration::from_millis(5)),
-        }
+pub fn measure(qemu: &Qemu, elf: &Path, folder: &Path, limit: Duration) -> Result<(Header, Vec<Cost>)> {
+    let run = |shift| emulator::execute(command(qemu, elf, shift), folder, limit);
+    let Some(hz) = qemu.systick_hz else {
+        let Measurements { header, rows } = run(0)?;
+        let count = |ticks: u64| ticks.saturating_sub(1);
+        check("minstret", count(header.empty.ticks), count(header.calibration.ticks))?;
+        let costs = rows.iter().map(|row| cost(row, count(row.span.ticks))).collect();
+        return Ok((header, costs));
     };
-    if status.success() {
-        return Ok(());
+    let fine = run(FINE_SHIFT)?;
+    let timer = Timer { hz };
+    timer.check(&fine.header)?;
+    let coarse = match fine.rows.iter().any(|row| row.span.wrapped) {
+        true => Some(run(COARSE_SHIFT)?.rows),
+        false => None,
+    };
+    if coarse.as_ref().is_some_and(|coarse| coarse.len() != fine.rows.len()) {
+        return Err(Error::new("two runs of the firmware differ in their number of rows"));
     }
-    let messages = fs::read_to_string(&log_path).unwrap_or_default();
-    // What the firmware's fault handler says, and QEMU where the handler itself found no stack.
-    if messages.contains("hard fault") || messages.contains("Lockup") {
-        return Err(Error::new(
-            "the firmware crashed: the stack ran out of its memory, or it read or wrote where none is",
-        ));
+    let counts = timer.count(&fine.rows, coarse.as_deref())?;
+    let costs = fine.rows.iter().zip(counts).map(|(row, count)| cost(row, count)).collect();
+    Ok((fine.header, costs))
+}
+
+fn cost(row: &Row, instructions: u64) -> Cost {
+    Cost { instructions, cycles: None, stack_bytes: row.stack_bytes }
+}
+
+/// One instruction takes `2^shift` nanoseconds of the emulated clock.
+fn command(qemu: &Qemu, elf: &Path, shift: u32) -> Command {
+    let mut command = Command::new(&qemu.tool.program);
+    command.args(["-M", &qemu.machine, "-display", "none", "-monitor", "none", "-serial", "null"]);
+    if let Some(cpu) = &qemu.cpu {
+        command.args(["-cpu", cpu]);
     }
-    Err(Error::new(format!("the firmware failed in the emulator ({status}): {}", messages.trim())))
+    if let Some(bios) = &qemu.bios {
+        command.args(["-bios", bios]);
+    }
+    command.args(["-semihosting-config", "enable=on,target=native", "-icount", &format!("shift={shift}"), "-kernel"]);
+    command.arg(elf);
+    command
 }

@@ -1,6 +1,6 @@
 //! `cargo xtask setup`: installs what building and emulating the boards needs, and says what it did.
 
-use crate::board::{self, Board};
+use crate::board::{self, Board, Library, Tool};
 use crate::error::{Error, Result};
 use crate::out::outln;
 use crate::workspace;
@@ -14,6 +14,8 @@ use std::process::{Command, Stdio};
 enum Need {
     /// The standard library for a Rust target.
     Target(String),
+    /// The source of the standard library, for targets that rustup has none for.
+    Source,
     /// A cargo subcommand that comes with the toolchain, and the component that has it.
     Component { command: &'static str, component: &'static str },
     /// A program, with its packages for apt and brew.
@@ -24,6 +26,7 @@ impl Need {
     fn title(&self) -> String {
         match self {
             Need::Target(target) => format!("Rust target {target}"),
+            Need::Source => "rust-src".into(),
             Need::Component { component, .. } => component.to_string(),
             Need::Program { name, .. } => name.clone(),
         }
@@ -32,6 +35,7 @@ impl Need {
     fn is_present(&self) -> bool {
         match self {
             Need::Target(target) => has_target(target),
+            Need::Source => has_source(),
             Need::Component { command, .. } => {
                 let output = workspace::cargo().args([command, "--version"]).output();
                 output.is_ok_and(|output| output.status.success())
@@ -44,6 +48,7 @@ impl Need {
     fn commands(&self) -> Result<Vec<Vec<String>>, String> {
         match self {
             Need::Target(target) => with_rustup(&format!("rustup target add {target}")),
+            Need::Source => with_rustup("rustup component add rust-src"),
             Need::Component { component, .. } => with_rustup(&format!("rustup component add {component}")),
             Need::Program { apt, brew, .. } => {
                 if find_program("apt-get").is_some() {
@@ -70,16 +75,34 @@ impl Need {
         let known = [("dnf", "sudo dnf install"), ("pacman", "sudo pacman -S"), ("zypper", "sudo zypper install")];
         match known.iter().find(|(manager, _)| find_program(manager).is_some()) {
             Some((_, install)) => format!("{install} {name}"),
-            None if cfg!(windows) => "winget install SoftwareFreedomConservancy.QEMU, and add it to PATH".into(),
-            None => format!("install {name} (https://www.qemu.org/download) so that it is in PATH"),
+            None if cfg!(windows) && name.starts_with("qemu") => {
+                "winget install SoftwareFreedomConservancy.QEMU, and add it to PATH".into()
+            }
+            None if name.starts_with("qemu") => {
+                format!("install {name} (https://www.qemu.org/download) so that it is in PATH")
+            }
+            None => format!("install {name} so that it is in PATH"),
         }
     }
 }
 
-/// Installs what is missing for all boards. An error where something still is.
+/// Installs what is missing for all boards and `cargo xtask test`. An error where something still is.
 pub fn run() -> Result<()> {
+    let tests = [
+        Need::Component { command: "clippy", component: "clippy" },
+        Need::Component { command: "fmt", component: "rustfmt" },
+    ];
+    supply(board::all()?.iter().flat_map(needs).chain(tests).collect())
+}
+
+/// Installs what is missing for these boards.
+pub fn install(boards: &[Board]) -> Result<()> {
+    supply(boards.iter().flat_map(needs).collect())
+}
+
+fn supply(needs: BTreeSet<Need>) -> Result<()> {
     let mut missing = 0;
-    for need in all_needs()? {
+    for need in needs {
         let title = need.title();
         if need.is_present() {
             outln!("present    {title}");
@@ -114,7 +137,7 @@ pub fn require(board: &Board) -> Result<()> {
 /// An error that says what is missing to build this board's firmware.
 #[cfg(test)]
 pub fn require_target(board: &Board) -> Result<()> {
-    require_needs(board, &[Need::Target(board.target.clone())])
+    require_needs(board, &build_needs(board))
 }
 
 /// Everything that is missing for this board, in words; empty where it can be emulated here.
@@ -132,21 +155,25 @@ fn require_needs(board: &Board, needs: &[Need]) -> Result<()> {
     Err(Error::new(format!("{title} is missing, which {name} needs. `cargo xtask setup` installs it, or: {command}")))
 }
 
+fn build_needs(board: &Board) -> Vec<Need> {
+    let library = match board.library {
+        Library::Rustup => Need::Target(board.target.clone()),
+        Library::Source => Need::Source,
+    };
+    [library].into_iter().chain(board.linker.as_ref().map(program)).collect()
+}
+
 fn needs(board: &Board) -> Vec<Need> {
-    let mut needs = vec![Need::Target(board.target.clone())];
+    let mut needs = build_needs(board);
     if let Some(emulator) = &board.emulator {
-        let (apt, brew) = emulator.packages();
-        needs.push(Need::Program { name: emulator.binary().into(), apt: apt.into(), brew: brew.into() });
+        needs.extend(emulator.tools().into_iter().map(program));
     }
     needs
 }
 
-/// What all boards and `cargo xtask test` need, each once: targets, components, programs.
-fn all_needs() -> Result<BTreeSet<Need>> {
-    let mut needs: BTreeSet<Need> = board::all()?.iter().flat_map(needs).collect();
-    needs.insert(Need::Component { command: "clippy", component: "clippy" });
-    needs.insert(Need::Component { command: "fmt", component: "rustfmt" });
-    Ok(needs)
+fn program(tool: &Tool) -> Need {
+    let Tool { program, apt, brew } = tool.clone();
+    Need::Program { name: program, apt, brew }
 }
 
 fn with_rustup(command: &str) -> Result<Vec<Vec<String>>, String> {
@@ -162,6 +189,12 @@ fn has_target(target: &str) -> bool {
     let folder = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
     let is_core = |entry: std::fs::DirEntry| entry.file_name().to_string_lossy().starts_with("libcore-");
     folder.read_dir().is_ok_and(|entries| entries.flatten().any(is_core))
+}
+
+fn has_source() -> bool {
+    let Ok(output) = workspace::rustc().args(["--print", "sysroot"]).output() else { return false };
+    let sysroot = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+    sysroot.join("lib/rustlib/src/rust/library/core/src/lib.rs").is_file()
 }
 
 fn find_program(name: &str) -> Option<PathBuf> {

@@ -1,10 +1,10 @@
 //! `cargo xtask test`: everything that is checked, as a list of named steps, on the host and on emulated boards.
 
-use crate::board;
+use crate::board::{self, Board};
 use crate::error::{Context, Error, Result};
 use crate::out::outln;
 use crate::workspace;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -70,25 +70,32 @@ fn steps() -> Result<Vec<Step>> {
         host("tests, host and emulated boards", "test --workspace --all-features --no-fail-fast", EMULATORS),
     ];
     steps.extend(oldest_compiler()?);
-    // Firmware packages are outside the workspace. The harness has no target of its own: it gets all of theirs.
+    // Firmware packages are outside the workspace. The harness and the runtime have no target of their own: they get
+    // all of theirs, with the configuration that a board of that target has.
     let boards = board::all()?;
-    let targets: BTreeSet<_> = boards.iter().map(|board| board.target.as_str()).collect();
-    let mut package = |name: &str, arguments: String| {
+    let targets: BTreeMap<_, _> = boards.iter().map(|board| (board.target.as_str(), board)).collect();
+    let mut package = |name: &str, arguments: String, board: Option<&Board>| {
         steps.push(Step {
             name: format!("{name}: {}", arguments.split(" -- ").next().unwrap_or_default()),
             folder: workspace::boards().join(name),
             arguments,
-            environment: Vec::new(),
+            environment: board.map(Board::environment).unwrap_or_default(),
         });
     };
-    package("harness", "fmt --check".into());
-    for target in targets {
-        package("../runtime", format!("clippy --target {target} --features defmt,fixed,float -- -D warnings"));
-        package("harness", format!("clippy --release --target {target} -- -D warnings"));
+    package("harness", "fmt --check".into(), None);
+    for board in targets.into_values() {
+        let configuration = workspace::boards().join(&board.package).join(".cargo/config.toml");
+        let target = match board.cargo_target() == board.target {
+            true => board.target.clone(),
+            false => configuration.with_file_name("..").join(board.cargo_target()).display().to_string(),
+        };
+        let with = format!("--target {target} --config {}", configuration.display());
+        package("../runtime", format!("clippy {with} --features defmt,fixed,float -- -D warnings"), Some(board));
+        package("harness", format!("clippy --release {with} -- -D warnings"), Some(board));
     }
     for board in &boards {
-        package(&board.package, "fmt --check".into());
-        package(&board.package, "clippy --release -- -D warnings".into());
+        package(&board.package, "fmt --check".into(), None);
+        package(&board.package, "clippy --release -- -D warnings".into(), Some(board));
     }
     Ok(steps)
 }
