@@ -6,6 +6,9 @@
 //! packs it is put before the layer.
 
 mod armv7em;
+mod riscv32m;
+#[cfg(test)]
+mod tests;
 mod zeros;
 
 use crate::data::Rows;
@@ -36,6 +39,8 @@ pub enum Core {
     Portable,
     /// With the DSP extension of Armv7E-M or Armv8-M: Cortex-M4, M7, M33.
     Armv7em,
+    /// RV32IMC: with multiplication and compressed instructions, as the ESP32-C3 has them.
+    Rv32imc,
 }
 
 /// What comes first where kernels can be either fast or small.
@@ -52,7 +57,7 @@ pub enum Mode {
 
 impl Core {
     /// Names that [`Core::from_str`] takes, with what they mean.
-    const NAMES: [(&'static str, Core); 8] = [
+    const NAMES: [(&'static str, Core); 13] = [
         ("portable", Core::Portable),
         ("cortex-m4", Core::Armv7em),
         ("cortex-m4f", Core::Armv7em),
@@ -61,6 +66,11 @@ impl Core {
         ("armv7em", Core::Armv7em),
         ("thumbv7em-none-eabi", Core::Armv7em),
         ("thumbv7em-none-eabihf", Core::Armv7em),
+        ("esp32-c3", Core::Rv32imc),
+        ("rv32imc", Core::Rv32imc),
+        ("riscv32imc-unknown-none-elf", Core::Rv32imc),
+        ("riscv32imac-unknown-none-elf", Core::Rv32imc),
+        ("riscv32imafc-unknown-none-elf", Core::Rv32imc),
     ];
 
     /// The core of a Rust target triple; portable where there are no kernels for it.
@@ -73,6 +83,7 @@ impl Core {
         match self {
             Core::Portable => None,
             Core::Armv7em => Some(&armv7em::Armv7em),
+            Core::Rv32imc => Some(&riscv32m::Riscv32m),
         }
     }
 }
@@ -107,6 +118,7 @@ impl fmt::Display for Core {
         f.write_str(match self {
             Core::Portable => "portable",
             Core::Armv7em => "armv7em",
+            Core::Rv32imc => "rv32imc",
         })
     }
 }

@@ -8,3 +8,4 @@
 //! are in their types.
 
 pub mod armv7em;
+pub mod riscv32m;
