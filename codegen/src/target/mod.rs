@@ -9,6 +9,9 @@ mod activity;
 mod armv6m;
 mod armv7em;
 mod avr;
+mod riscv32m;
+#[cfg(test)]
+mod tests;
 
 use crate::data::Rows;
 use crate::plan::kernels::{Gemm, Kernel};
@@ -43,6 +46,8 @@ pub enum Core {
     Armv7em,
     /// AVR with a multiplier: ATmega.
     Avr,
+    /// RV32IMC: with multiplication and compressed instructions, as the ESP32-C3 has them.
+    Rv32imc,
 }
 
 /// What comes first where kernels can be either fast or small.
@@ -59,7 +64,7 @@ pub enum Mode {
 
 impl Core {
     /// Names that [`Core::from_str`] takes, with what they mean.
-    const NAMES: [(&'static str, Core); 21] = [
+    const NAMES: &'static [(&'static str, Core)] = &[
         ("portable", Core::Portable),
         ("cortex-m0", Core::Armv6m),
         ("cortex-m0plus", Core::Armv6m),
@@ -81,6 +86,11 @@ impl Core {
         ("atmega328p", Core::Avr),
         ("arduino-uno", Core::Avr),
         ("avr-none", Core::Avr),
+        ("esp32-c3", Core::Rv32imc),
+        ("rv32imc", Core::Rv32imc),
+        ("riscv32imc-unknown-none-elf", Core::Rv32imc),
+        ("riscv32imac-unknown-none-elf", Core::Rv32imc),
+        ("riscv32imafc-unknown-none-elf", Core::Rv32imc),
     ];
 
     /// The core of a Rust target triple; portable where there are no kernels for it.
@@ -95,6 +105,7 @@ impl Core {
             Core::Armv6m => Some(&armv6m::Armv6m),
             Core::Armv7em => Some(&armv7em::Armv7em),
             Core::Avr => Some(&avr::Avr),
+            Core::Rv32imc => Some(&riscv32m::Riscv32m),
         }
     }
 }
@@ -131,6 +142,7 @@ impl fmt::Display for Core {
             Core::Armv6m => "armv6m",
             Core::Armv7em => "armv7em",
             Core::Avr => "avr",
+            Core::Rv32imc => "rv32imc",
         })
     }
 }
