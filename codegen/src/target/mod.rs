@@ -63,6 +63,9 @@ pub enum Mode {
 }
 
 impl Core {
+    /// All of them.
+    pub const ALL: [Core; 5] = [Core::Portable, Core::Armv6m, Core::Armv7em, Core::Avr, Core::Rv32imc];
+
     /// Names that [`Core::from_str`] takes, with what they mean.
     const NAMES: &'static [(&'static str, Core)] = &[
         ("portable", Core::Portable),
