@@ -6,6 +6,7 @@
 //! packs it is put before the layer.
 
 mod armv7em;
+mod riscv32e;
 mod riscv32m;
 #[cfg(test)]
 mod tests;
@@ -41,6 +42,8 @@ pub enum Core {
     Armv7em,
     /// RV32IMC: with multiplication and compressed instructions, as the ESP32-C3 has them.
     Rv32imc,
+    /// RV32EC: sixteen registers, no multiplication, as the CH32V003 has it.
+    Rv32ec,
 }
 
 /// What comes first where kernels can be either fast or small.
@@ -57,7 +60,7 @@ pub enum Mode {
 
 impl Core {
     /// Names that [`Core::from_str`] takes, with what they mean.
-    const NAMES: [(&'static str, Core); 13] = [
+    const NAMES: [(&'static str, Core); 17] = [
         ("portable", Core::Portable),
         ("cortex-m4", Core::Armv7em),
         ("cortex-m4f", Core::Armv7em),
@@ -71,6 +74,10 @@ impl Core {
         ("riscv32imc-unknown-none-elf", Core::Rv32imc),
         ("riscv32imac-unknown-none-elf", Core::Rv32imc),
         ("riscv32imafc-unknown-none-elf", Core::Rv32imc),
+        ("ch32v003", Core::Rv32ec),
+        ("rv32ec", Core::Rv32ec),
+        ("riscv32ec", Core::Rv32ec),
+        ("riscv32ec-unknown-none-elf", Core::Rv32ec),
     ];
 
     /// The core of a Rust target triple; portable where there are no kernels for it.
@@ -84,6 +91,7 @@ impl Core {
             Core::Portable => None,
             Core::Armv7em => Some(&armv7em::Armv7em),
             Core::Rv32imc => Some(&riscv32m::Riscv32m),
+            Core::Rv32ec => Some(&riscv32e::Riscv32e),
         }
     }
 }
@@ -119,6 +127,7 @@ impl fmt::Display for Core {
             Core::Portable => "portable",
             Core::Armv7em => "armv7em",
             Core::Rv32imc => "rv32imc",
+            Core::Rv32ec => "rv32ec",
         })
     }
 }

@@ -8,4 +8,5 @@
 //! are in their types.
 
 pub mod armv7em;
+pub mod riscv32e;
 pub mod riscv32m;
