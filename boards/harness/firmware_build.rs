@@ -12,14 +12,17 @@ fn main() {
     let scripts = package.join("../harness/link");
     println!("cargo::rustc-link-search={}", scripts.display());
     println!("cargo::rerun-if-changed={}", scripts.display());
-    let script = match env::var("CARGO_CFG_TARGET_ARCH").as_deref() {
-        Ok("riscv32") => "riscv.x",
-        // cortex-m-rt's.
-        _ => "link.x",
+    // Without --nmagic LLD pads segments to pages, and small flash origins do not work. AVR is linked by way of GCC,
+    // whose start-up code would copy the harness's.
+    let arguments: &[&str] = match env::var("CARGO_CFG_TARGET_ARCH").as_deref() {
+        Ok("avr") => &["-Tavr.x", "-nostartfiles"],
+        Ok("riscv32") => &["-Triscv.x", "--nmagic"],
+        // cortex-m-rt's script.
+        _ => &["-Tlink.x", "--nmagic"],
     };
-    println!("cargo::rustc-link-arg-bins=-T{script}");
-    // Without it the linker pads segments to pages, and small flash origins do not work.
-    println!("cargo::rustc-link-arg-bins=--nmagic");
+    for argument in arguments {
+        println!("cargo::rustc-link-arg-bins={argument}");
+    }
     println!("cargo::rerun-if-changed=memory.x");
     println!("cargo::rerun-if-changed=../harness/firmware_build.rs");
 

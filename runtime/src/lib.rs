@@ -2,6 +2,8 @@
 #![no_std]
 #![deny(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+// AVR needs an unstable compiler in any case, as the standard library has to be built.
+#![cfg_attr(tinymlp_arch = "avr", feature(asm_experimental_arch))]
 
 #[cfg(test)]
 extern crate std;

@@ -9,6 +9,8 @@
 //! contains came with the network.
 
 #![no_std]
+// Inline assembly for AVR, a target that builds `core` from source anyway, has no stable form.
+#![cfg_attr(target_arch = "avr", feature(asm_experimental_arch))]
 
 mod arch;
 mod link;

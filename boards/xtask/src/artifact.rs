@@ -22,11 +22,24 @@ pub struct Artifact {
     pub inputs: Vec<u8>,
     /// The rows' bytes of the module's output type that the host simulation gives.
     pub outputs: Vec<u8>,
-    /// How to read those bytes, for messages.
+    /// How the bytes of an input row lie.
+    pub input_type: Vec<Field>,
+    /// How those of an output row do.
     pub output_type: Vec<Field>,
     /// How the host simulation does beside the float model; none for a module without one. As the device gives the
     /// same outputs or emulation fails, the figures are the device's too.
     pub evaluation: Option<Evaluation>,
+}
+
+impl Artifact {
+    /// Leaves only the first rows to run.
+    pub fn keep(&mut self, rows: usize) {
+        let rows = rows.min(self.rows);
+        let [input_bytes, output_bytes] = [&self.inputs, &self.outputs].map(|all| all.len() / self.rows.max(1));
+        self.inputs.truncate(rows * input_bytes);
+        self.outputs.truncate(rows * output_bytes);
+        self.rows = rows;
+    }
 }
 
 /// A run of equal elements in an output type.
@@ -74,6 +87,31 @@ impl Element {
     }
 }
 
+impl Artifact {
+    /// The same for a processor on which no type has an alignment, so that structs have no padding.
+    pub fn packed(&self) -> Self {
+        let (inputs, input_type) = packed(&self.inputs, &self.input_type, self.rows);
+        let (outputs, output_type) = packed(&self.outputs, &self.output_type, self.rows);
+        Self { inputs, outputs, input_type, output_type, ..self.clone() }
+    }
+}
+
+/// Rows and their layout without what lies between the fields and behind them.
+fn packed(bytes: &[u8], fields: &[Field], rows: usize) -> (Vec<u8>, Vec<Field>) {
+    let row_bytes = bytes.len() / rows.max(1);
+    let contents = (0..rows).flat_map(|row| {
+        let of_field = move |f: &Field| bytes.iter().skip(row * row_bytes + f.offset).take(f.count * f.element.bytes());
+        fields.iter().flat_map(of_field)
+    });
+    let mut offset = 0;
+    let moved = |field: &Field| {
+        let at = offset;
+        offset += field.count * field.element.bytes();
+        Field { offset: at, ..field.clone() }
+    };
+    (contents.copied().collect(), fields.iter().map(moved).collect())
+}
+
 /// Where a model and its data are.
 #[derive(Clone, Debug)]
 pub struct Files {
@@ -98,6 +136,8 @@ pub struct Simulated {
     pub labels: Option<Vec<usize>>,
     /// The class that each row gets, where the model chooses one.
     pub classes: Vec<usize>,
+    /// Graph, plan and report.
+    pub compiled: Compiled,
 }
 
 /// Compiles a model and runs the first `limit` rows of the inputs through the host simulation.
@@ -133,10 +173,11 @@ pub fn simulate(files: &Files, builder: impl Fn(Builder) -> Builder, limit: Opti
         rows: rows.len(),
         inputs,
         outputs,
+        input_type,
         output_type,
         evaluation: Some(evaluated.figures),
     };
-    Ok(Simulated { artifact, rows, labels, classes: evaluated.classes })
+    Ok(Simulated { artifact, rows, labels, classes: evaluated.classes, compiled })
 }
 
 /// Removes what [`simulate`] generated.
@@ -196,5 +237,8 @@ mod tests {
             append(&mut bytes, &fields, [vec![1, 2, 3], vec![4, 5], vec![6]].into_iter());
         }
         assert_eq!(bytes, [1, 2, 3, 0, 4, 5, 6, 0, 1, 2, 3, 0, 4, 5, 6, 0]);
+        let (bytes, fields) = packed(&bytes, &fields, 2);
+        assert_eq!(bytes, [1, 2, 3, 4, 5, 6, 1, 2, 3, 4, 5, 6]);
+        assert_eq!(fields.iter().map(|f| f.offset).collect::<Vec<_>>(), [0, 3, 5]);
     }
 }

@@ -74,6 +74,10 @@ pub struct Tool {
 pub enum Emulator {
     /// QEMU with semihosting.
     Qemu(Qemu),
+    /// simavr with the program in `emulators/simavr.c`.
+    Simavr(Simavr),
+    /// rp2040js with the program in `emulators/rp2040.mjs`.
+    Rp2040js(Rp2040js),
 }
 
 /// A machine of QEMU.
@@ -90,6 +94,22 @@ pub struct Qemu {
     pub bios: Option<String>,
     /// Frequency of the emulated SysTick; absent where the core counts instructions itself.
     pub systick_hz: Option<u64>,
+}
+
+/// A chip of simavr.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Simavr {
+    /// Its name there.
+    pub mcu: String,
+    /// Its clock.
+    pub hz: u64,
+}
+
+/// The emulator of one chip.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Rp2040js {
+    /// Its version at npm.
+    pub version: String,
 }
 
 #[derive(Deserialize)]
@@ -137,6 +157,11 @@ impl Board {
         }
     }
 
+    /// Whether its types have no alignment.
+    pub fn is_packed(&self) -> bool {
+        self.core == "avr"
+    }
+
     /// The emulator, or an error that says there is none.
     pub fn emulator(&self) -> Result<&Emulator> {
         self.emulator.as_ref().ok_or_else(|| Error::new(format!("there is no emulator for {}", self.name)))
@@ -148,13 +173,8 @@ impl Emulator {
     pub fn name(&self) -> &str {
         match self {
             Emulator::Qemu(qemu) => &qemu.tool.program,
-        }
-    }
-
-    /// What it needs.
-    pub fn tools(&self) -> Vec<&Tool> {
-        match self {
-            Emulator::Qemu(qemu) => vec![&qemu.tool],
+            Emulator::Simavr(_) => "simavr",
+            Emulator::Rp2040js(_) => "rp2040js",
         }
     }
 }

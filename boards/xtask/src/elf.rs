@@ -1,7 +1,8 @@
 //! What a firmware file contains: bytes of flash and RAM, and symbols that must not be there.
 
-use crate::error::{Context, Result};
-use object::{Object, ObjectSection, ObjectSymbol, SectionFlags, SectionKind, elf};
+use crate::error::{Context, Error, Result};
+use object::read::elf::{ElfFile32, ProgramHeader};
+use object::{Endianness, Object, ObjectSection, ObjectSymbol, SectionFlags, SectionKind, elf};
 use serde::Serialize;
 use std::fs;
 use std::path::Path;
@@ -49,6 +50,33 @@ pub fn inspect(path: &Path) -> Result<Image> {
     forbidden.sort_by(|a, b| a.symbol.cmp(&b.symbol));
     forbidden.dedup();
     Ok(Image { flash_bytes, ram_bytes, forbidden })
+}
+
+/// The bytes that are written to the flash of a chip of 32 bits or fewer, from its first address.
+pub fn flash_image(path: &Path, origin: usize) -> Result<Vec<u8>> {
+    let bytes = fs::read(path).context(|| format!("cannot read {}", path.display()))?;
+    let broken = || format!("{} is not an ELF file of 32 bits", path.display());
+    let file = ElfFile32::<Endianness>::parse(&*bytes).context(broken)?;
+    let endian = file.endian();
+    let mut image = Vec::new();
+    for segment in file.elf_program_headers() {
+        let data = segment.data(endian, &*bytes).map_err(|()| Error::new(broken()))?;
+        if segment.p_type(endian) == elf::PT_LOAD && !data.is_empty() {
+            let outside = || Error::new(format!("{} has something before its flash", path.display()));
+            let start = (segment.p_paddr(endian) as usize).checked_sub(origin).ok_or_else(outside)?;
+            image.resize(image.len().max(start + data.len()), 0xff);
+            image[start..start + data.len()].copy_from_slice(data);
+        }
+    }
+    Ok(image)
+}
+
+/// The value of a symbol.
+pub fn symbol(path: &Path, name: &str) -> Result<u64> {
+    let bytes = fs::read(path).context(|| format!("cannot read {}", path.display()))?;
+    let file = object::File::parse(&*bytes).context(|| format!("{} is not an ELF file", path.display()))?;
+    let symbol = file.symbols().find(|symbol| symbol.name() == Ok(name));
+    symbol.map(|symbol| symbol.address()).ok_or_else(|| Error::new(format!("{} has no {name}", path.display())))
 }
 
 fn judge(mangled: &str) -> Option<Forbidden> {

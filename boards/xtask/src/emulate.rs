@@ -62,6 +62,9 @@ pub struct Report {
     /// Share of rows with the right answer, where there are labels.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quantized_accuracy: Option<f64>,
+    /// What the device answered, row after row.
+    #[serde(skip)]
+    pub outputs: Vec<u8>,
     /// Symbols of panics, allocation, formatting and software floating point in the firmware: none is right.
     pub forbidden_symbols: Vec<Forbidden>,
     /// Optimization level.
@@ -94,11 +97,12 @@ pub fn run(board: &Board, artifact: &Artifact, options: Options) -> Result<Repor
     }
     setup::require(board)?;
     let mut folder = RunFolder::new(&board.name)?;
-    match run_in(&folder, board, artifact, options) {
+    let packed = board.is_packed().then(|| artifact.packed());
+    match run_in(&folder, board, packed.as_ref().unwrap_or(artifact), options) {
         Ok(report) => Ok(report),
         Err(error) => {
             let kept = folder.keep().display();
-            Err(Error::new(format!("{error}\n(the run's files: {kept})")))
+            Err(error.and(format_args!("\n(the run's files: {kept})")))
         }
     }
 }
@@ -146,6 +150,7 @@ fn run_in(folder: &RunFolder, board: &Board, artifact: &Artifact, options: Optio
         scratch_bytes: header.scratch_bytes,
         stack_bytes: rows.iter().map(|row| row.stack_bytes).max().unwrap_or_default(),
         quantized_accuracy: artifact.evaluation.as_ref().and_then(|e| e.quantized_accuracy),
+        outputs,
         forbidden_symbols: image.forbidden,
         opt: options.opt,
         rustc: workspace::rustc_version()?,

@@ -5,6 +5,8 @@ use crate::error::{Context, Error, Result};
 use crate::metrics;
 use crate::protocol::{Failure, Header, OUTPUTS};
 use crate::qemu;
+use crate::rp2040js;
+use crate::simavr;
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
@@ -37,6 +39,8 @@ pub struct Cost {
 pub fn run(board: &Board, elf: &Path, folder: &Path, limit: Duration) -> Result<Run> {
     let (header, rows) = match board.emulator()? {
         Emulator::Qemu(machine) => qemu::measure(machine, elf, folder, limit)?,
+        Emulator::Simavr(chip) => simavr::measure(chip, elf, folder, limit)?,
+        Emulator::Rp2040js(_) => rp2040js::measure(elf, folder, limit)?,
     };
     let outputs = fs::read(folder.join(OUTPUTS)).context(|| format!("cannot read {OUTPUTS}"))?;
     Ok(Run { header, rows, outputs })

@@ -87,7 +87,10 @@ pub fn build(board: &Board, module: &Module, content: Content, opt: Opt, folder:
     if !output.status.success() {
         return Err(explain(board, &String::from_utf8_lossy(&output.stderr)));
     }
-    let built = target.join(&board.target).join("release").join(&board.package);
+    let suffix = if board.target.starts_with("avr") { ".elf" } else { "" };
+    // The binary is named as the package's folder.
+    let binary = Path::new(&board.package).file_name().unwrap_or_default().to_string_lossy();
+    let built = target.join(&board.target).join("release").join(format!("{binary}{suffix}"));
     let elf = folder.join(format!("{name}.elf"));
     fs::copy(&built, &elf).context(|| format!("cannot copy {}", built.display()))?;
     Ok(elf)
@@ -96,19 +99,22 @@ pub fn build(board: &Board, module: &Module, content: Content, opt: Opt, folder:
 /// The linker's way of saying that something is too big, in the user's words; anything else as it is.
 fn explain(board: &Board, messages: &str) -> Error {
     // LLD: "section '.rodata' will not fit in region 'FLASH': overflowed by 12345 bytes";
-    // GNU: "region `FLASH' overflowed by 12345 bytes".
+    // GNU: "region `FLASH' overflowed by 12345 bytes", and sometimes only "section `.bss' will not fit in region `RAM'".
     let overflow = |region: &str| {
         let markers = [format!("region '{region}': overflowed by "), format!("region `{region}' overflowed by ")];
         let rests = markers.iter().flat_map(|marker| messages.split(marker).skip(1));
         rests.filter_map(|rest| rest.split(' ').next()?.parse::<u64>().ok()).max()
     };
     for (region, name, memory) in [("FLASH", "flash", board.flash), ("RAM", "RAM", board.ram)] {
-        if let Some(bytes) = overflow(region) {
-            return Error::new(format!(
-                "the model does not fit {}: it needs {bytes} bytes more than the {} bytes of {name} that the board has",
-                board.name, memory.bytes
-            ));
-        }
+        let excess = match overflow(region) {
+            Some(bytes) => format!("{bytes} bytes more than"),
+            None if messages.contains(&format!("will not fit in region `{region}'")) => "more than".into(),
+            None => continue,
+        };
+        return Error::too_big(format!(
+            "the model does not fit {}: it needs {excess} the {} bytes of {name} that the board has",
+            board.name, memory.bytes
+        ));
     }
     Error::new(format!("the firmware for {} does not build:\n{messages}", board.name))
 }

@@ -1,6 +1,7 @@
 //! `cargo xtask`: sets up, builds, emulates and measures the boards. `boards/boards.toml` says which there are.
 
 mod artifact;
+mod bench;
 mod board;
 mod demo;
 mod elf;
@@ -18,7 +19,9 @@ mod out;
 #[allow(dead_code, reason = "the firmware writes what is only read here")]
 mod protocol;
 mod qemu;
+mod rp2040js;
 mod setup;
+mod simavr;
 mod steps;
 mod systick;
 mod workspace;
@@ -53,6 +56,8 @@ enum Subcommands {
     Test,
     /// Run a model on an emulated board and compare every output with the host, bit for bit.
     Emulate(Box<Emulate>),
+    /// Measure the benchmark models on all emulated boards, beside recorded peers and targets.
+    Bench(bench::Arguments),
     /// List the boards.
     Boards {
         /// One object a board.
@@ -125,6 +130,7 @@ fn main() -> ExitCode {
         Subcommands::Demo => demo::run(),
         Subcommands::Test => steps::run(),
         Subcommands::Emulate(arguments) => emulate(&arguments),
+        Subcommands::Bench(arguments) => bench::run(&arguments),
         Subcommands::Boards { json } => boards(json),
         Subcommands::CheckElf { elf } => check_elf(&elf),
         Subcommands::Observers => observers::run(),
@@ -196,7 +202,7 @@ fn boards(json: bool) -> Result<()> {
     }
     let line = |cells: [&str; 7]| {
         let [name, description, core, target, flash, ram, state] = cells;
-        outln!("{name:<14}{description:<28}{core:<13}{target:<27}{flash:>9}{ram:>9}  {state}");
+        outln!("{name:<13}{description:<28}{core:<15}{target:<27}{flash:>9}{ram:>9}  {state}");
     };
     line(["board", "", "core", "target", "flash", "RAM", "emulation"]);
     for board in &boards {

@@ -3,7 +3,7 @@
 use crate::board::Qemu;
 use crate::emulator::{self, Cost};
 use crate::error::{Error, Result};
-use crate::metrics::{Measurements, check};
+use crate::metrics::{INSTRUCTIONS, Measurements};
 use crate::protocol::{Header, Row};
 use crate::systick::{COARSE_SHIFT, FINE_SHIFT, Timer};
 use std::path::Path;
@@ -15,8 +15,8 @@ pub fn measure(qemu: &Qemu, elf: &Path, folder: &Path, limit: Duration) -> Resul
     let run = |shift| emulator::execute(command(qemu, elf, shift), folder, limit);
     let Some(hz) = qemu.systick_hz else {
         let Measurements { header, rows } = run(0)?;
-        let count = |ticks: u64| ticks.saturating_sub(1);
-        check("minstret", count(header.empty.ticks), count(header.calibration.ticks))?;
+        let count = |ticks: u64| ticks.saturating_sub(INSTRUCTIONS.reading);
+        INSTRUCTIONS.check("minstret", count(header.empty.ticks), count(header.calibration.ticks))?;
         let costs = rows.iter().map(|row| cost(row, count(row.span.ticks))).collect();
         return Ok((header, costs));
     };

@@ -1,8 +1,10 @@
 //! `cargo xtask setup`: installs what building and emulating the boards needs, and says what it did.
 
-use crate::board::{self, Board, Library, Tool};
+use crate::board::{self, Board, Emulator, Library, Tool};
 use crate::error::{Error, Result};
 use crate::out::outln;
+use crate::rp2040js;
+use crate::simavr;
 use crate::workspace;
 use std::collections::BTreeSet;
 use std::env;
@@ -20,6 +22,10 @@ enum Need {
     Component { command: &'static str, component: &'static str },
     /// A program, with its packages for apt and brew.
     Program { name: String, apt: String, brew: String },
+    /// The library of simavr.
+    Simavr,
+    /// A version of rp2040js. Behind the programs, which install it.
+    Rp2040js(String),
 }
 
 impl Need {
@@ -29,6 +35,8 @@ impl Need {
             Need::Source => "rust-src".into(),
             Need::Component { component, .. } => component.to_string(),
             Need::Program { name, .. } => name.clone(),
+            Need::Simavr => "simavr's library".into(),
+            Need::Rp2040js(version) => format!("rp2040js {version}"),
         }
     }
 
@@ -41,6 +49,8 @@ impl Need {
                 output.is_ok_and(|output| output.status.success())
             }
             Need::Program { name, .. } => find_program(name).is_some(),
+            Need::Simavr => simavr::has_library(),
+            Need::Rp2040js(version) => rp2040js::is_installed(version),
         }
     }
 
@@ -50,28 +60,38 @@ impl Need {
             Need::Target(target) => with_rustup(&format!("rustup target add {target}")),
             Need::Source => with_rustup("rustup component add rust-src"),
             Need::Component { component, .. } => with_rustup(&format!("rustup component add {component}")),
-            Need::Program { apt, brew, .. } => {
-                if find_program("apt-get").is_some() {
-                    let install = format!("apt-get install --yes --no-install-recommends {apt}");
-                    match privilege() {
-                        Some(prefix) => {
-                            let command = |rest: &str| [prefix.clone(), words(rest)].concat();
-                            Ok(vec![command("apt-get update"), command(&install)])
-                        }
-                        None => Err(format!("sudo apt-get update && sudo {install}")),
-                    }
-                } else if find_program("brew").is_some() {
-                    Ok(vec![words(&format!("brew install {brew}"))])
-                } else {
-                    Err(self.by_hand())
-                }
+            Need::Program { apt, brew, .. } => self.with_package_manager(apt, brew),
+            Need::Simavr => self.with_package_manager("libsimavr-dev", "osx-cross/avr/simavr"),
+            Need::Rp2040js(version) => {
+                let mut command = words("npm install --no-audit --no-fund --prefix");
+                command.extend([rp2040js::prefix().display().to_string(), format!("rp2040js@{version}")]);
+                Ok(vec![command])
             }
+        }
+    }
+
+    fn with_package_manager(&self, apt: &str, brew: &str) -> Result<Vec<Vec<String>>, String> {
+        if find_program("apt-get").is_some() {
+            let install = format!("apt-get install --yes --no-install-recommends {apt}");
+            match privilege() {
+                Some(prefix) => {
+                    let command = |rest: &str| [prefix.clone(), words(rest)].concat();
+                    Ok(vec![command("apt-get update"), command(&install)])
+                }
+                None => Err(format!("sudo apt-get update && sudo {install}")),
+            }
+        } else if find_program("brew").is_some() {
+            Ok(vec![words(&format!("brew install {brew}"))])
+        } else {
+            Err(self.by_hand())
         }
     }
 
     /// What to type where neither apt nor brew is there.
     fn by_hand(&self) -> String {
-        let Need::Program { name, .. } = self else { return String::new() };
+        let Need::Program { name, .. } = self else {
+            return "install simavr with its headers (https://github.com/buserror/simavr)".into();
+        };
         let known = [("dnf", "sudo dnf install"), ("pacman", "sudo pacman -S"), ("zypper", "sudo zypper install")];
         match known.iter().find(|(manager, _)| find_program(manager).is_some()) {
             Some((_, install)) => format!("{install} {name}"),
@@ -165,8 +185,22 @@ fn build_needs(board: &Board) -> Vec<Need> {
 
 fn needs(board: &Board) -> Vec<Need> {
     let mut needs = build_needs(board);
-    if let Some(emulator) = &board.emulator {
-        needs.extend(emulator.tools().into_iter().map(program));
+    match &board.emulator {
+        None => {}
+        Some(Emulator::Qemu(qemu)) => needs.push(program(&qemu.tool)),
+        Some(Emulator::Simavr(_)) => {
+            let (name, apt, brew) = ("cc".into(), "gcc libc6-dev".into(), "gcc".into());
+            needs.extend([Need::Program { name, apt, brew }, Need::Simavr]);
+        }
+        Some(Emulator::Rp2040js(emulator)) => {
+            let tool =
+                |name: &str, apt: &str| Need::Program { name: name.into(), apt: apt.into(), brew: "node".into() };
+            needs.push(tool("node", "nodejs"));
+            if !rp2040js::is_installed(&emulator.version) {
+                needs.push(tool("npm", "npm"));
+            }
+            needs.push(Need::Rp2040js(emulator.version.clone()));
+        }
     }
     needs
 }

@@ -68,6 +68,7 @@ fn steps() -> Result<Vec<Step>> {
         host("tinymlp without features", "clippy --package tinymlp -- -D warnings", &[]),
         host("tinymlp-codegen as build scripts use it", "clippy --package tinymlp-codegen --lib -- -D warnings", &[]),
         host("tests, host and emulated boards", "test --workspace --all-features --no-fail-fast", EMULATORS),
+        host("instructions and flash within the budget", "xtask bench --check --variant default --variant size", &[]),
     ];
     steps.extend(oldest_compiler()?);
     // Firmware packages are outside the workspace. The harness and the runtime have no target of their own: they get
@@ -90,7 +91,11 @@ fn steps() -> Result<Vec<Step>> {
             false => configuration.with_file_name("..").join(board.cargo_target()).display().to_string(),
         };
         let with = format!("--target {target} --config {}", configuration.display());
-        package("../runtime", format!("clippy {with} --features defmt,fixed,float -- -D warnings"), Some(board));
+        package(
+            "../runtime",
+            format!("clippy --release {with} --features defmt,fixed,float -- -D warnings"),
+            Some(board),
+        );
         package("harness", format!("clippy --release {with} -- -D warnings"), Some(board));
     }
     for board in &boards {

@@ -5,15 +5,13 @@
 //! exact. The timer has 24 bits: where it wrapped, a second run in which the clock is slow tells how often.
 
 use crate::error::{Error, Result};
-use crate::metrics::check;
+use crate::metrics::INSTRUCTIONS;
 use crate::protocol::{Header, Row};
 
 /// The clock in the run that gives the counts: 128 ns an instruction, two ticks from 15.6 MHz up.
 pub const FINE_SHIFT: u32 = 7;
 /// The clock in the run that tells how often the timer wrapped in the other.
 pub const COARSE_SHIFT: u32 = 0;
-/// The reading that ends a measurement is itself an instruction within it.
-const READING: u64 = 1;
 const WRAP: u128 = 1 << 24;
 
 /// A timer of an emulator that counts instructions.
@@ -32,14 +30,14 @@ impl Timer {
         }
         let count = |ticks: u64| self.instructions(ticks.into());
         let counter = format!("systick_hz = {}", self.hz);
-        check(&counter, count(header.empty.ticks), count(header.calibration.ticks))
+        INSTRUCTIONS.check(&counter, count(header.empty.ticks), count(header.calibration.ticks))
     }
 
     /// Instructions of a call that took so many ticks at [`FINE_SHIFT`].
     fn instructions(&self, ticks: u128) -> u64 {
         let ticks_per_second_of_instructions = u128::from(self.hz) << FINE_SHIFT;
         let count = (ticks * 1_000_000_000 + ticks_per_second_of_instructions / 2) / ticks_per_second_of_instructions;
-        (count as u64).saturating_sub(READING)
+        (count as u64).saturating_sub(INSTRUCTIONS.reading)
     }
 
     /// Instructions of every row. `coarse` is the same run at [`COARSE_SHIFT`], needed where a row has wrapped.
@@ -67,7 +65,7 @@ mod tests {
     /// The emulator: time is a whole number of instructions, ticks are what of it has passed, started anywhere.
     fn ticks(hz: u64, shift: u32, instructions: u64, start: u64) -> u64 {
         let at = |n: u64| (u128::from(n) << shift) * u128::from(hz) / 1_000_000_000;
-        (at(start + instructions + READING) - at(start)) as u64
+        (at(start + instructions + INSTRUCTIONS.reading) - at(start)) as u64
     }
 
     fn row(ticks: u64) -> Row {

@@ -83,6 +83,10 @@ impl Literal {
             Literal::Array(items) if matches!(items[..], [Literal::Struct(..)]) => {
                 return format!("[{}]", items[0].layout(indent, column + 1, after + 1));
             }
+            // So does a lone array in a call.
+            Literal::Call(name, items) if matches!(items[..], [Literal::Array(..)]) => {
+                return format!("{name}({})", items[0].layout(indent, WIDTH, after + 1));
+            }
             Literal::Array(items) => {
                 text.push_str("[\n");
                 let lines: Vec<String> = items.iter().map(|i| i.layout(inner, inner, 1)).collect();
@@ -188,8 +192,12 @@ pub(super) fn constant(module: &str, constant: &Constant, external: External<'_>
     match &constant.fields {
         Fields::Unit => Literal::Atom(path),
         Fields::New(fields) => {
-            let items = fields.iter().map(|f| field("", f, external)).collect();
+            let items = fields.iter().map(|(n, f)| field(n, f, external)).collect();
             Literal::Call(format!("{path}::new"), items)
+        }
+        Fields::ProgramMemory(array) => {
+            let array = field("stream", array, external);
+            Literal::Call(format!("{path}::new"), vec![array])
         }
         Fields::Named(fields) => {
             let fields = fields.iter().map(|(n, f)| ((*n).to_owned(), field(n, f, external))).collect();

@@ -81,7 +81,9 @@ fn header(plan: &Plan) -> String {
 /// The `use` lines of what the text mentions, in an order that every edition of rustfmt keeps.
 fn imports(body: &str) -> String {
     let mut text = String::new();
-    for module in ["arch::armv7em", "arch::riscv32e", "arch::riscv32m", "convert", "kernels"] {
+    for module in
+        ["arch::armv6m", "arch::armv7em", "arch::avr", "arch::riscv32e", "arch::riscv32m", "convert", "kernels"]
+    {
         let name = module.rsplit("::").next().unwrap_or(module);
         if body.contains(&format!(" {name}::")) {
             let _ = writeln!(text, "use tinymlp::{module};");
@@ -122,6 +124,9 @@ fn external<'a>(
 
 /// What may stay unused in the program that includes the module.
 const MAYBE_UNUSED: &str = "#[allow(dead_code)]\n";
+
+/// Where program memory is apart from data: only there, and only for constants that nothing but a kernel can read.
+const PROGRAM_MEMORY: &str = "#[cfg_attr(target_arch = \"avr\", unsafe(link_section = \".progmem.data\"))]\n";
 
 impl Emitter<'_> {
     /// The model's type and those of its input, output and scratch.
@@ -276,6 +281,9 @@ impl Emitter<'_> {
             // Arrays stay in flash as they are; single numbers become part of the code.
             let keyword = if arrays { "static" } else { "const" };
             let head = format!("{keyword} {name}: {module}::{}", constant.ty);
+            if matches!(constant.fields, Fields::ProgramMemory(_)) {
+                self.text.push_str(PROGRAM_MEMORY);
+            }
             let _ = writeln!(self.text, "{}", literal::item(&head, &value));
             found.push(name);
         }

@@ -1,11 +1,11 @@
 //! RV32EC: products by table, zeros skipped where that is faster.
 
 use super::{Architecture, Layer, Mode, Target};
+use crate::plan::Type;
 use crate::plan::kernels::riscv32e::Gemm;
 use crate::plan::kernels::riscv32m::Code;
 use crate::plan::kernels::{self, Kernel};
 use crate::plan::layout::Layout;
-use crate::plan::{Type, Value};
 use std::sync::Arc;
 use tinymlp::arch::riscv32e::{groups, largest};
 
@@ -29,7 +29,7 @@ impl Architecture for Riscv32e {
             && fits
     }
 
-    fn entry(&self, _: &Value) -> (Layout, Option<Arc<dyn Kernel>>) {
+    fn operand(&self, _: &Layer, _: Target) -> (Layout, Option<Arc<dyn Kernel>>) {
         (Layout::Plain, None)
     }
 
@@ -37,7 +37,7 @@ impl Architecture for Riscv32e {
         Layout::Plain
     }
 
-    fn layer(&self, layer: &Layer, _: Layout, _: Layout, target: Target) -> Arc<dyn Kernel> {
+    fn layer(&self, layer: &Layer, target: Target) -> Arc<dyn Kernel> {
         let code = code(layer.gemm, layer.zeros, target);
         Arc::new(Gemm::new(layer.gemm, layer.x.quant.zero_point, code))
     }
@@ -86,7 +86,7 @@ mod tests {
             // Sums of 31 bits instead of 32.
             case.gemm.bias.iter_mut().for_each(|bias| *bias = *bias / 2 + 1000);
             let (x, y) = (tests::value(case.gemm.inputs, case.x_zero_point), tests::value(case.gemm.outputs, 0));
-            let layer = Layer { gemm: &case.gemm, x: &x, y: &y, zeros };
+            let layer = Layer { gemm: &case.gemm, x: &x, y: &y, zeros, nonzero: &[] };
             let fits = case.gemm.bias.iter().all(|bias| bias.abs() < (1 << 30) - 40 * 127 * 128);
             prop_assert!(Riscv32e.takes(&layer) || !fits);
             if !fits {
@@ -94,7 +94,7 @@ mod tests {
             }
             let expected = tests::results(&case.gemm, &case);
             for target in tests::targets(Core::Rv32ec) {
-                let kernel = Riscv32e.layer(&layer, Layout::Plain, Layout::Plain, target);
+                let kernel = Riscv32e.layer(&layer, target);
                 prop_assert_eq!(&tests::results(&*kernel, &case), &expected, "{:?}", target);
             }
         }

@@ -1,10 +1,10 @@
 //! RV32IMC: groups of sums in registers, zeros skipped.
 
 use super::{Architecture, Layer, Mode, Target};
+use crate::plan::Type;
 use crate::plan::kernels::riscv32m::{Code, Gemm};
 use crate::plan::kernels::{self, Kernel};
 use crate::plan::layout::Layout;
-use crate::plan::{Type, Value};
 use std::sync::Arc;
 use tinymlp::arch::riscv32m::{LARGEST, groups};
 
@@ -23,7 +23,7 @@ impl Architecture for Riscv32m {
             && gemm.outputs > 0
     }
 
-    fn entry(&self, _: &Value) -> (Layout, Option<Arc<dyn Kernel>>) {
+    fn operand(&self, _: &Layer, _: Target) -> (Layout, Option<Arc<dyn Kernel>>) {
         (Layout::Plain, None)
     }
 
@@ -31,7 +31,7 @@ impl Architecture for Riscv32m {
         Layout::Plain
     }
 
-    fn layer(&self, layer: &Layer, _: Layout, _: Layout, target: Target) -> Arc<dyn Kernel> {
+    fn layer(&self, layer: &Layer, target: Target) -> Arc<dyn Kernel> {
         let code = code(layer.gemm, layer.zeros, target);
         Arc::new(Gemm::new(layer.gemm, layer.x.quant.zero_point, code))
     }
@@ -81,11 +81,11 @@ mod tests {
         #[test]
         fn every_kernel_computes_what_the_portable_one_does(case in tests::cases(40, 40), zeros in 0.0f64..1.0) {
             let (x, y) = (tests::value(case.gemm.inputs, case.x_zero_point), tests::value(case.gemm.outputs, 0));
-            let layer = Layer { gemm: &case.gemm, x: &x, y: &y, zeros };
+            let layer = Layer { gemm: &case.gemm, x: &x, y: &y, zeros, nonzero: &[] };
             prop_assert!(Riscv32m.takes(&layer));
             let expected = tests::results(&case.gemm, &case);
             for target in tests::targets(Core::Rv32imc) {
-                let kernel = Riscv32m.layer(&layer, Layout::Plain, Layout::Plain, target);
+                let kernel = Riscv32m.layer(&layer, target);
                 prop_assert_eq!(&tests::results(&*kernel, &case), &expected, "{:?}", target);
             }
         }

@@ -60,6 +60,7 @@ pub(super) fn value(features: usize, zero_point: i32) -> Value {
         place: Place::Arena(0),
         tensor: 0,
         layout: Default::default(),
+        order: None,
         constant: None,
     }
 }

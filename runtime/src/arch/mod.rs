@@ -7,6 +7,8 @@
 //! This is the only place of the crate with `unsafe`: calls of the assembly, with pointers to arrays whose sizes
 //! are in their types.
 
+pub mod armv6m;
 pub mod armv7em;
+pub mod avr;
 pub mod riscv32e;
 pub mod riscv32m;

@@ -17,7 +17,7 @@ impl ArgMax {
         x: &[[[X; INNER]; AXIS]; OUTER],
         y: &mut [[u16; INNER]; OUTER],
     ) {
-        const { assert!(AXIS > 0 && AXIS <= 65536, "an index is 16 bits") };
+        const { assert!(AXIS > 0 && (AXIS - 1) as u16 as usize == AXIS - 1, "an index is 16 bits") };
         arg_max(x.as_flattened().as_flattened(), AXIS, INNER, self.last, y.as_flattened_mut());
     }
 }

@@ -3,6 +3,7 @@
 //! Each module has the same items; the target chooses one.
 
 #[cfg_attr(target_arch = "arm", path = "cortex_m.rs")]
+#[cfg_attr(target_arch = "avr", path = "avr.rs")]
 #[cfg_attr(target_arch = "riscv32", path = "riscv.rs")]
 mod target;
 

@@ -5,7 +5,9 @@
 mod add;
 mod affine;
 mod arg_max;
+pub mod armv6m;
 pub mod armv7em;
+pub mod avr;
 mod concat;
 mod div;
 mod gemm;
@@ -58,6 +60,11 @@ pub trait Kernel: Debug + Send + Sync {
 
     /// The layer's numbers, if it is a portable fully connected one, from which a target's own kernel can be made.
     fn gemm(&self) -> Option<&Gemm> {
+        None
+    }
+
+    /// The table, if it is a portable function of int8, of which a target's own kernel can be made.
+    fn lookup(&self) -> Option<&Lookup> {
         None
     }
 
@@ -174,7 +181,10 @@ pub enum Fields {
     /// A struct literal.
     Named(Vec<(&'static str, Field)>),
     /// A call of the type's `new`, evaluated at compile time.
-    New(Vec<Field>),
+    New(Vec<(&'static str, Field)>),
+    /// An array for the type's `new`, to be put into program memory where that is apart from data: only the kernel
+    /// reads it.
+    ProgramMemory(Field),
     /// Nothing.
     Unit,
 }
@@ -211,12 +221,16 @@ impl Field {
 impl Constant {
     /// Bytes in flash: arrays only, since single numbers become part of the code.
     pub fn bytes(&self) -> usize {
+        let bytes = |field: &Field| match field {
+            // Strides become part of the code as well.
+            Field::Array { element: "isize", .. } => 0,
+            Field::Array { width, values, .. } => width * values.len(),
+            _ => 0,
+        };
         match &self.fields {
-            Fields::Named(fields) => fields
-                .iter()
-                .map(|(_, f)| if let Field::Array { width, values, .. } = f { width * values.len() } else { 0 })
-                .sum(),
-            Fields::New(_) | Fields::Unit => 0,
+            Fields::Named(fields) | Fields::New(fields) => fields.iter().map(|(_, field)| bytes(field)).sum(),
+            Fields::ProgramMemory(field) => bytes(field),
+            Fields::Unit => 0,
         }
     }
 }

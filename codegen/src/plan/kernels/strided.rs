@@ -36,7 +36,10 @@ impl Kernel for Strided {
         let stride = self.stride.iter().map(|&s| s as i32).collect();
         Constant {
             ty: format!("Strided<{}, {a}, {b}, {c}, {d}>", self.len),
-            fields: Fields::New(vec![Field::Integer(self.start as i64), Field::row("isize", 4, stride)]),
+            fields: Fields::New(vec![
+                ("start", Field::Integer(self.start as i64)),
+                ("stride", Field::row("isize", 4, stride)),
+            ]),
         }
     }
 

@@ -17,24 +17,55 @@
 /// and D are multiples of 256 and stored divided by that, as `256 * B` takes the place of `B`.
 ///
 /// `X` is the number of words of a row of `x`, `O` that of outputs, `N` the length of the stream; `UNROLL` is how often
-/// the inner loop stands in the code, which layers with the same `UNROLL` share.
+/// the inner loop stands in the code, which layers with the same `UNROLL` share. `OWN` is 0, or `X` for code made for
+/// that number of words alone.
 #[derive(Clone, Debug)]
 #[repr(C)]
-pub struct Gemm<const X: usize, const O: usize, const N: usize, const UNROLL: usize> {
-    /// Added to every result before it saturates to -128..=127.
-    pub zero_point: i32,
-    /// The constants.
-    pub stream: [u32; N],
+pub struct Gemm<const X: usize, const O: usize, const N: usize, const UNROLL: usize, const OWN: usize> {
+    head: Head,
+    stream: [u32; N],
 }
 
 /// [`Gemm`] with results for the next layer: two a word, each saturated to 0..=255.
 #[derive(Clone, Debug)]
 #[repr(C)]
-pub struct GemmPairs<const X: usize, const O: usize, const N: usize, const UNROLL: usize> {
-    /// Added to every result before it saturates to 0..=255.
-    pub zero_point: i32,
-    /// The constants.
-    pub stream: [u32; N],
+pub struct GemmPairs<const X: usize, const O: usize, const N: usize, const UNROLL: usize, const OWN: usize> {
+    head: Head,
+    stream: [u32; N],
+}
+
+/// What the assembly is told of a layer. The order of the fields is the assembly's.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+#[cfg_attr(not(tinymlp_arch = "armv7em"), allow(dead_code))]
+struct Head {
+    /// Bytes of a row of input.
+    x_bytes: u32,
+    /// Bytes of code of the rounds that the first pass through the unrolled loop leaves out.
+    skip: u32,
+    /// Bytes of output that the groups of four write.
+    y_bytes: u32,
+    /// Added to every result before it saturates.
+    zero_point: i32,
+    /// Outputs after the groups of four.
+    pair: u32,
+}
+
+impl Head {
+    /// Bytes of the code of one round of the inner loop: 27 instructions of four.
+    const ROUND: usize = 108;
+
+    const fn new(x: usize, outputs: usize, unroll: usize, zero_point: i32, y_bytes: usize) -> Self {
+        let rounds = x / 4;
+        let skip = (rounds.next_multiple_of(unroll) - rounds) * Self::ROUND;
+        Self {
+            x_bytes: 4 * x as u32,
+            skip: skip as u32,
+            y_bytes: y_bytes as u32,
+            zero_point,
+            pair: pair(outputs) as u32,
+        }
+    }
 }
 
 /// Length of the stream of a layer with `x` words of input and `outputs` results.
@@ -52,52 +83,55 @@ pub const fn pair(outputs: usize) -> usize {
     outputs.saturating_sub(fours(outputs) * 4)
 }
 
-impl<const X: usize, const O: usize, const N: usize, const UNROLL: usize> Gemm<X, O, N, UNROLL> {
+impl<const X: usize, const O: usize, const N: usize, const UNROLL: usize, const OWN: usize> Gemm<X, O, N, UNROLL, OWN> {
+    /// A layer with a zero point, which is added to every result before it saturates, and a stream of constants.
+    pub const fn new(zero_point: i32, stream: [u32; N]) -> Self {
+        const { assert!(X > 0 && X.is_multiple_of(4) && O > 0 && N == stream_len(X, O)) };
+        const { assert!(UNROLL > 0 && (OWN == 0 || OWN == X && X < 1024)) };
+        Self { head: Head::new(X, O, UNROLL, zero_point, O - pair(O)), stream }
+    }
+
     /// Computes all rows.
     #[inline(always)]
     pub fn run<const R: usize>(&self, x: &[[i32; X]; R], y: &mut [[i8; O]; R]) {
-        const { assert!(N == stream_len(X, O) && X > 0 && X.is_multiple_of(4) && O > 0) };
         for (x, y) in x.iter().zip(y) {
             #[cfg(tinymlp_arch = "armv7em")]
             {
                 let layer = (&raw const *self).cast();
-                // SAFETY: by the sizes in the types, the assembly reads this layer and X words and writes O bytes.
-                unsafe {
-                    asm::gemm::<UNROLL, true>(
-                        layer,
-                        x.as_ptr(),
-                        y.as_mut_ptr().cast(),
-                        const { &asm::shape(X, O, UNROLL, true) },
-                    )
-                };
+                // SAFETY: by the sizes in the types, which the head repeats, the assembly reads this layer and X words and
+                // writes what y has.
+                unsafe { asm::gemm::<UNROLL, OWN, true>(layer, x.as_ptr(), y.as_mut_ptr().cast()) };
             }
             #[cfg(not(tinymlp_arch = "armv7em"))]
-            portable::gemm(&self.stream, x, self.zero_point, y);
+            portable::gemm(&self.stream, x, self.head.zero_point, y);
         }
     }
 }
 
-impl<const X: usize, const O: usize, const N: usize, const UNROLL: usize> GemmPairs<X, O, N, UNROLL> {
+impl<const X: usize, const O: usize, const N: usize, const UNROLL: usize, const OWN: usize>
+    GemmPairs<X, O, N, UNROLL, OWN>
+{
+    /// A layer with a zero point, which is added to every result before it saturates, and a stream of constants.
+    pub const fn new(zero_point: i32, stream: [u32; N]) -> Self {
+        const { assert!(X > 0 && X.is_multiple_of(4) && O > 0 && N == stream_len(X, O)) };
+        const { assert!(UNROLL > 0 && (OWN == 0 || OWN == X && X < 1024)) };
+        Self { head: Head::new(X, O, UNROLL, zero_point, fours(O) * 8), stream }
+    }
+
     /// Computes all rows.
     #[inline(always)]
     pub fn run<const R: usize, const W: usize>(&self, x: &[[i32; X]; R], y: &mut [[i32; W]; R]) {
-        const { assert!(N == stream_len(X, O) && X > 0 && X.is_multiple_of(4) && O > 0 && W == super::words(O)) };
+        const { assert!(W == super::words(O)) };
         for (x, y) in x.iter().zip(y) {
             #[cfg(tinymlp_arch = "armv7em")]
             {
                 let layer = (&raw const *self).cast();
-                // SAFETY: by the sizes in the types, the assembly reads this layer and X words and writes at most W.
-                unsafe {
-                    asm::gemm::<UNROLL, false>(
-                        layer,
-                        x.as_ptr(),
-                        y.as_mut_ptr().cast(),
-                        const { &asm::shape(X, O, UNROLL, false) },
-                    )
-                };
+                // SAFETY: by the sizes in the types, which the head repeats, the assembly reads this layer and X words and
+                // writes what y has.
+                unsafe { asm::gemm::<UNROLL, OWN, false>(layer, x.as_ptr(), y.as_mut_ptr().cast()) };
             }
             #[cfg(not(tinymlp_arch = "armv7em"))]
-            portable::gemm_pairs(&self.stream, x, O, self.zero_point, y);
+            portable::gemm_pairs(&self.stream, x, O, self.head.zero_point, y);
         }
     }
 }
@@ -165,98 +199,113 @@ pub(super) mod portable {
 
 #[cfg(tinymlp_arch = "armv7em")]
 mod asm {
-    use super::{fours, pair};
     use core::arch::naked_asm;
 
-    /// Bytes of the code of one round of the inner loop: 27 instructions of four.
-    const ROUND: usize = 108;
-
-    /// What the assembly is told of a layer. The order of the fields is the assembly's.
-    #[repr(C)]
-    pub(super) struct Shape {
-        /// Bytes of a row of input.
-        x_bytes: usize,
-        /// Bytes of code of the rounds that the first pass through the unrolled loop leaves out.
-        skip: usize,
-        /// Bytes of output that the groups of four write.
-        y_bytes: usize,
-        /// Outputs after the groups of four.
-        pair: usize,
+    /// Eight inputs of a group of four outputs.
+    macro_rules! round {
+        () => {
+            "ldm r1!, {{r10, r11, r12, lr}}
+            ldm r0!, {{r6-r9}}
+            smlad r3, r6, r10, r3
+            sxtb16 r6, r6
+            smlad r2, r6, r10, r2
+            smlad r5, r7, r10, r5
+            sxtb16 r7, r7
+            smlad r4, r7, r10, r4
+            smlad r3, r8, r11, r3
+            sxtb16 r8, r8
+            smlad r2, r8, r11, r2
+            smlad r5, r9, r11, r5
+            sxtb16 r9, r9
+            smlad r4, r9, r11, r4
+            ldm r0!, {{r6-r9}}
+            smlad r3, r6, r12, r3
+            sxtb16 r6, r6
+            smlad r2, r6, r12, r2
+            smlad r5, r7, r12, r5
+            sxtb16 r7, r7
+            smlad r4, r7, r12, r4
+            smlad r3, r8, lr, r3
+            sxtb16 r8, r8
+            smlad r2, r8, lr, r2
+            smlad r5, r9, lr, r5
+            sxtb16 r9, r9
+            smlad r4, r9, lr, r4"
+        };
     }
 
-    pub(super) const fn shape(x: usize, outputs: usize, unroll: usize, bytes: bool) -> Shape {
-        let rounds = x / 4;
-        let skip = (rounds.next_multiple_of(unroll) - rounds) * ROUND;
-        let y_bytes = match bytes {
-            true => outputs - pair(outputs),
-            false => fours(outputs) * 8,
+    /// Eight inputs of a pair of outputs.
+    macro_rules! pair_round {
+        () => {
+            "ldm r1!, {{r10, r11, r12, lr}}
+            ldm r0!, {{r6-r9}}
+            smlad r3, r6, r10, r3
+            sxtb16 r6, r6
+            smlad r2, r6, r10, r2
+            smlad r3, r7, r11, r3
+            sxtb16 r7, r7
+            smlad r2, r7, r11, r2
+            smlad r3, r8, r12, r3
+            sxtb16 r8, r8
+            smlad r2, r8, r12, r2
+            smlad r3, r9, lr, r3
+            sxtb16 r9, r9
+            smlad r2, r9, lr, r2"
         };
-        Shape { x_bytes: 4 * x, skip, y_bytes, pair: pair(outputs) }
     }
 
     /// One row. `r0` is the layer and becomes the position in its stream.
     ///
     /// # Safety
-    /// `layer` is a `Gemm` of the size that `shape` says, `x` and `y` are the row's input and output, `x` and, unless
+    /// `layer` is a `Gemm` (with `BYTES`) or `GemmPairs`, `x` and `y` are a row of its input and output, `x` and, unless
     /// `BYTES`, `y` aligned to four bytes.
     #[unsafe(naked)]
-    pub(super) unsafe extern "C" fn gemm<const UNROLL: usize, const BYTES: bool>(
-        layer: *const i32,
+    pub(super) unsafe extern "C" fn gemm<const UNROLL: usize, const OWN: usize, const BYTES: bool>(
+        layer: *const u32,
         x: *const i32,
         y: *mut u8,
-        shape: &Shape,
     ) {
         naked_asm!(
             "push {{r4-r11, lr}}",
-            "ldr r7, [r0], #4",
-            "ldm r3, {{r4, r5, r6, r8}}",
+            "ldm r0!, {{r4-r8}}",
             "add r9, r1, r4",
             "add r3, r2, r6",
+            ".if {own} == 0",
             "adr r10, 3f + 1",
             "add r10, r5",
+            ".endif",
             // The frame: 0 x, 4 y, 8 end of the fours' y, 12 zero point, 16 pair, 20 end of x, 24 first round
             "push {{r1, r2, r3, r7, r8, r9, r10}}",
+            ".if {own} > 0",
+            "mov r1, r9",
+            ".endif",
             "cmp r2, r3",
             "beq 5f",
             // Four outputs: A in r2, A + 256 B in r3, C in r4, C + 256 D in r5.
             "2:",
             "ldm r0!, {{r2-r5}}",
+            ".if {own} == 0",
             "ldr r1, [sp]",
             "ldr pc, [sp, #24]",
+            ".else",
+            "subw r1, r1, #({own} * 4)",
+            // All rounds, or what they exceed a multiple of eight by.
+            ".if {own} > 32",
+            ".rept {own} / 4 % 8",
+            round!(),
+            ".endr",
+            ".endif",
+            ".endif",
             ".balign 4",
             "3:",
             ".rept {unroll}",
-            "ldm r1!, {{r10, r11, r12, lr}}",
-            "ldm r0!, {{r6-r9}}",
-            "smlad r3, r6, r10, r3",
-            "sxtb16 r6, r6",
-            "smlad r2, r6, r10, r2",
-            "smlad r5, r7, r10, r5",
-            "sxtb16 r7, r7",
-            "smlad r4, r7, r10, r4",
-            "smlad r3, r8, r11, r3",
-            "sxtb16 r8, r8",
-            "smlad r2, r8, r11, r2",
-            "smlad r5, r9, r11, r5",
-            "sxtb16 r9, r9",
-            "smlad r4, r9, r11, r4",
-            "ldm r0!, {{r6-r9}}",
-            "smlad r3, r6, r12, r3",
-            "sxtb16 r6, r6",
-            "smlad r2, r6, r12, r2",
-            "smlad r5, r7, r12, r5",
-            "sxtb16 r7, r7",
-            "smlad r4, r7, r12, r4",
-            "smlad r3, r8, lr, r3",
-            "sxtb16 r8, r8",
-            "smlad r2, r8, lr, r2",
-            "smlad r5, r9, lr, r5",
-            "sxtb16 r9, r9",
-            "smlad r4, r9, lr, r4",
+            round!(),
             ".endr",
+            ".if {own} == 0 || {own} > 32",
             "ldr r6, [sp, #20]",
             "cmp r1, r6",
             "bne 3b",
+            ".endif",
             "ldm r0!, {{r6-r9}}",
             "ldr r12, [sp, #12]",
             "ldrd r10, r11, [sp, #4]",
@@ -292,27 +341,22 @@ mod asm {
             // One or two outputs: A in r2, A + 256 B in r3.
             "5:",
             "ldr r5, [sp, #16]",
-            "cbz r5, 7f",
+            "cmp r5, #0",
+            "beq 7f",
             "ldm r0!, {{r2, r3}}",
+            ".if {own} > 0 && {own} <= 32",
+            "sub r1, #({own} * 4)",
+            ".rept {own} / 4",
+            pair_round!(),
+            ".endr",
+            ".else",
             "ldr r1, [sp]",
             "ldr r4, [sp, #20]",
             "6:",
-            "ldm r1!, {{r10, r11, r12, lr}}",
-            "ldm r0!, {{r6-r9}}",
-            "smlad r3, r6, r10, r3",
-            "sxtb16 r6, r6",
-            "smlad r2, r6, r10, r2",
-            "smlad r3, r7, r11, r3",
-            "sxtb16 r7, r7",
-            "smlad r2, r7, r11, r2",
-            "smlad r3, r8, r12, r3",
-            "sxtb16 r8, r8",
-            "smlad r2, r8, r12, r2",
-            "smlad r3, r9, lr, r3",
-            "sxtb16 r9, r9",
-            "smlad r2, r9, lr, r2",
+            pair_round!(),
             "cmp r1, r4",
             "bne 6b",
+            ".endif",
             "ldm r0!, {{r6, r7}}",
             "ldr r12, [sp, #12]",
             "ldr r10, [sp, #4]",
@@ -335,7 +379,9 @@ mod asm {
             "7:",
             "add sp, #28",
             "pop {{r4-r11, pc}}",
-            unroll = const UNROLL,
+            // In code for one length, all of up to eight rounds.
+            unroll = const if OWN == 0 { UNROLL } else if OWN <= 32 { OWN / 4 } else { 8 },
+            own = const OWN,
             bytes = const BYTES as usize,
         )
     }

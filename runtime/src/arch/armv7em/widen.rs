@@ -3,16 +3,27 @@
 /// Widens int8 activations. `N` is the number of elements of a row, `W` that of words of the result.
 ///
 /// `sxtb16` takes the first and third, then the second and fourth of four bytes: of every four elements in a row the
-/// words of the result hold 0 and 2, then 1 and 3. What follows `N` is not written.
+/// words of the result hold 0 and 2, then 1 and 3. What follows `N` is anything.
+///
+/// `OWN` is 0, or `N` (at least 4) for straight code for that length alone.
 #[derive(Clone, Copy, Debug)]
-pub struct Widen;
+pub struct Widen<const OWN: usize>;
 
-impl Widen {
+impl<const OWN: usize> Widen<OWN> {
     /// Widens all rows.
     #[inline(always)]
     pub fn run<const N: usize, const W: usize, const R: usize>(&self, x: &[[i8; N]; R], y: &mut [[i32; W]; R]) {
-        const { assert!(W == super::words(N)) };
+        const { assert!(W == super::words(N) && (OWN == 0 || OWN == N && N >= 4)) };
         for (x, y) in x.iter().zip(y) {
+            #[cfg(tinymlp_arch = "armv7em")]
+            // SAFETY: the assembly reads N bytes and writes 2 words for every 4 of them, rounded up; W words are that.
+            unsafe {
+                match OWN {
+                    0 => asm::widen(x.as_ptr(), y.as_mut_ptr(), N),
+                    _ => asm::own::<OWN>(x.as_ptr(), y.as_mut_ptr()),
+                }
+            }
+            #[cfg(not(tinymlp_arch = "armv7em"))]
             widen(x, y);
         }
     }
@@ -31,15 +42,42 @@ pub fn widen(x: &[i8], y: &mut [i32]) {
 }
 
 #[cfg(tinymlp_arch = "armv7em")]
-#[inline(always)]
-fn widen<const N: usize, const W: usize>(x: &[i8; N], y: &mut [i32; W]) {
-    // SAFETY: the assembly reads N bytes and writes 2 words for every 4 of them, rounded up; W words are at least that.
-    unsafe { asm::widen(x.as_ptr(), y.as_mut_ptr(), N) };
-}
-
-#[cfg(tinymlp_arch = "armv7em")]
 mod asm {
     use core::arch::naked_asm;
+
+    /// # Safety
+    /// `x` has `N` bytes, `y` is aligned to and has 8 bytes for every 4 of those, rounded up.
+    #[unsafe(naked)]
+    pub(super) unsafe extern "C" fn own<const N: usize>(x: *const i8, y: *mut i32) {
+        naked_asm!(
+            "push {{r4-r6, lr}}",
+            ".rept {n} / 8",
+            "ldr r3, [r0], #4",
+            "ldr r5, [r0], #4",
+            "sxtb16 r2, r3",
+            "sxtb16 r3, r3, ror #8",
+            "sxtb16 r4, r5",
+            "sxtb16 r5, r5, ror #8",
+            "stm r1!, {{r2-r5}}",
+            ".endr",
+            ".if {n} % 8 >= 4",
+            "ldr r3, [r0], #4",
+            "sxtb16 r2, r3",
+            "sxtb16 r3, r3, ror #8",
+            "stm r1!, {{r2, r3}}",
+            ".endif",
+            // The last four bytes again, without those that were there before.
+            ".if {n} % 4 > 0",
+            "ldr r3, [r0, #({n} % 4 - 4)]",
+            "lsr r3, #(32 - {n} % 4 * 8)",
+            "sxtb16 r2, r3",
+            "sxtb16 r3, r3, ror #8",
+            "stm r1!, {{r2, r3}}",
+            ".endif",
+            "pop {{r4-r6, pc}}",
+            n = const N,
+        )
+    }
 
     /// # Safety
     /// `x` has `n` bytes, `y` is aligned to and has 8 bytes for every 4 of those, rounded up.

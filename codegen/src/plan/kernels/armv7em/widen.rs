@@ -12,6 +12,8 @@ pub struct Widen {
     pub elements: usize,
     /// Words of a row of the result.
     pub words: usize,
+    /// Code for this length alone.
+    pub own: bool,
 }
 
 impl Kernel for Widen {
@@ -31,7 +33,8 @@ impl Kernel for Widen {
     }
 
     fn constant(&self) -> Constant {
-        Constant { ty: "Widen".into(), fields: Fields::Unit }
+        let own = if self.own { self.elements } else { 0 };
+        Constant { ty: format!("Widen::<{own}>"), fields: Fields::Unit }
     }
 
     fn views(&self) -> Vec<Vec<usize>> {

@@ -1,0 +1,216 @@
+//! The result as text: for the terminal, and for README.md.
+
+use crate::bench::models::Quality;
+use crate::bench::recorded::{Best, Target};
+use crate::bench::row::{Figures, Row};
+use crate::bench::variants;
+use crate::error::{Context, Error, Result};
+use crate::workspace;
+use std::fmt::Write;
+use std::fs;
+
+/// For the terminal: a table a board, in it every model's own rows and then those of the peers.
+pub fn terminal(rows: &[Row], peers: &[Row]) -> String {
+    let mut text = String::new();
+    for board in rows.chunk_by(|a, b| a.board == b.board) {
+        let _ = writeln!(text, "\n{} ({})", board[0].board, board[0].core);
+        let mut lines = vec![HEAD.map(String::from).to_vec()];
+        // One note of several variants is one line.
+        let mut notes: Vec<(&str, &str, Vec<&str>)> = Vec::new();
+        for model in board.chunk_by(|a, b| a.model == b.model) {
+            let is_here = |peer: &&Row| (&peer.board, &peer.model) == (&model[0].board, &model[0].model);
+            for row in model.iter().chain(peers.iter().filter(is_here)) {
+                lines.push(line(row));
+                let Some(note) = &row.note else { continue };
+                match notes.iter_mut().find(|(model, known, _)| (*model, *known) == (&row.model, note)) {
+                    Some((.., variants)) => variants.push(&row.variant),
+                    None => notes.push((&row.model, note, vec![&row.variant])),
+                }
+            }
+        }
+        text.push_str(&aligned(&lines));
+        for (model, note, variants) in notes {
+            let _ = writeln!(text, "{model} {}: {note}", variants.join(", "));
+        }
+    }
+    text
+}
+
+const HEAD: [&str; 13] = [
+    "model",
+    "variant",
+    "instructions",
+    "max",
+    "per MAC",
+    "cycles",
+    "flash",
+    "RAM",
+    "stack",
+    "quality (float)",
+    "fastest peer",
+    "least flash",
+    "target",
+];
+
+fn line(row: &Row) -> Vec<String> {
+    let mut line = vec![row.model.clone(), row.variant.clone()];
+    match &row.figures {
+        Some(figures) => line.extend(cells(figures)),
+        None => line.extend(std::iter::repeat_n("-".into(), 8)),
+    }
+    let beside = [
+        row.fastest_peer.as_ref().map(|best| speed(best, row.figures.as_ref())),
+        row.smallest_peer.as_ref().map(|best| format!("{} {}", grouped(best.cost.flash), best.name)),
+        row.target.as_ref().map(|t| target(t, row.constant_bytes)),
+    ];
+    line.extend(beside.map(|cell| cell.unwrap_or("-".into())));
+    line
+}
+
+fn cells(figures: &Figures) -> [String; 8] {
+    [
+        grouped(figures.instructions_mean.round() as u64),
+        grouped(figures.instructions_max),
+        format!("{:.2}", figures.instructions_per_mac),
+        figures.cycles_mean.map_or("-".into(), |cycles| grouped(cycles.round() as u64)),
+        grouped(figures.flash_bytes.unsigned_abs()),
+        grouped(figures.ram_bytes.unsigned_abs()),
+        grouped(figures.stack_bytes.into()),
+        figures.quality.map_or("-".into(), quality),
+    ]
+}
+
+fn quality(quality: Quality) -> String {
+    match quality {
+        Quality::Accuracy { quantized, float } => format!("{:.2} % ({:.2} %)", 100.0 * quantized, 100.0 * float),
+        Quality::Score { quantized, float } => format!("score {quantized:.4} ({float:.4})"),
+    }
+}
+
+/// What the fastest peer takes, who it is, and how much of that ours is.
+fn speed(best: &Best, ours: Option<&Figures>) -> String {
+    let (theirs, ours, unit) = match (best.cost.cycles, best.cost.instructions) {
+        (Some(cycles), _) => (cycles, ours.and_then(|f| f.cycles_mean), " cycles"),
+        (None, instructions) => (instructions.unwrap_or_default(), ours.map(|f| f.instructions_mean), ""),
+    };
+    let share = ours.map_or(String::new(), |ours| format!(" (ours {:.0} %)", 100.0 * ours / theirs.max(1) as f64));
+    format!("{}{unit} {}{share}", grouped(theirs), best.name)
+}
+
+fn target(target: &Target, constant_bytes: Option<usize>) -> String {
+    let flash =
+        target.flash.or(target.flash_beside_constants.zip(constant_bytes).map(|(bytes, all)| bytes + all as u64));
+    let parts = [
+        (target.instructions, ""),
+        (target.zero_skip, " zero-skip"),
+        (target.cycles, " cycles"),
+        (flash, " B"),
+        (target.ram_and_stack, " B RAM + stack"),
+    ];
+    let parts = parts.into_iter().filter_map(|(figure, unit)| Some(format!("{}{unit}", grouped(figure?))));
+    parts.collect::<Vec<_>>().join(", ")
+}
+
+/// Columns as wide as their widest cell; figures to the right.
+fn aligned(lines: &[Vec<String>]) -> String {
+    let columns = lines.first().map_or(0, Vec::len);
+    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or_default();
+    let widths: Vec<_> = (0..columns).map(width).collect();
+    let mut text = String::new();
+    for line in lines {
+        let mut row = String::new();
+        for (column, (cell, &width)) in line.iter().zip(&widths).enumerate() {
+            let _ = match column {
+                2..=8 => write!(row, "{cell:>width$}  "),
+                _ => write!(row, "{cell:<width$}  "),
+            };
+        }
+        let _ = writeln!(text, "{}", row.trim_end());
+    }
+    text
+}
+
+/// Digits in groups of three.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+const BEGIN: &str = "<!-- bench:begin -->\n";
+const END: &str = "<!-- bench:end -->\n";
+
+/// Writes the table between the markers of README.md.
+pub fn update_readme(rows: &[Row], rustc: &str) -> Result<()> {
+    let path = workspace::root().join("README.md");
+    let text = fs::read_to_string(&path).context(|| format!("cannot read {}", path.display()))?;
+    let text = between_markers(&text, &markdown(rows, rustc))?;
+    fs::write(&path, text).context(|| format!("cannot write {}", path.display()))
+}
+
+fn between_markers(text: &str, table: &str) -> Result<String> {
+    let missing = || Error::new(format!("README.md lacks the lines {} and {}", BEGIN.trim(), END.trim()));
+    let (before, rest) = text.split_once(BEGIN).ok_or_else(missing)?;
+    let (_, after) = rest.split_once(END).ok_or_else(missing)?;
+    Ok(format!("{before}{BEGIN}{table}{END}{after}"))
+}
+
+/// The table for README.md, of what a user gets who asks for nothing.
+fn markdown(rows: &[Row], rustc: &str) -> String {
+    let mut text = format!(
+        "Measured by `cargo xtask bench --update-readme` with rustc {rustc}.\n\n\
+         | model | core | accuracy (float) | instructions | per MAC | flash | RAM | stack | fastest peer |\n\
+         | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
+    );
+    let mut sorted: Vec<&Row> = rows.iter().filter(|row| row.variant == variants::ALL[0].name).collect();
+    // A model's boards together, in the order of the table of models; the sort is stable.
+    let position = |row: &Row| rows.iter().position(|other| other.model == row.model);
+    sorted.sort_by_key(|row| position(row));
+    let mut previous = "";
+    for row in sorted {
+        let model = if row.model == previous { String::new() } else { format!("{} {}", row.model, row.shape) };
+        previous = &row.model;
+        let measured = match &row.figures {
+            Some(figures) => {
+                let [mean, _, per_mac, cycles, flash, ram, stack, quality] = cells(figures);
+                let cycles = figures.cycles_mean.map_or(String::new(), |_| format!(" ({cycles} cycles)"));
+                format!("{quality} | {mean}{cycles} | {per_mac} | {flash} B | {ram} B | {stack} B")
+            }
+            None => "does not fit | | | | | ".into(),
+        };
+        let peer = row.fastest_peer.as_ref().map_or(String::new(), |best| speed(best, row.figures.as_ref()));
+        let _ = writeln!(text, "| {model} | {} | {measured} | {peer} |", row.core);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped() {
+        assert_eq!(
+            [0, 12, 123, 1234, 12_345, 123_456, 1_234_567].map(grouped).join(" "),
+            "0 12 123 1,234 12,345 123,456 1,234,567"
+        );
+    }
+
+    #[test]
+    fn only_what_is_between_the_markers_changes() {
+        let text = format!("a\n{BEGIN}old\n{END}b\n");
+        assert_eq!(between_markers(&text, "new\n").unwrap(), format!("a\n{BEGIN}new\n{END}b\n"));
+        assert!(between_markers("a\n", "new\n").unwrap_err().to_string().contains("bench:begin"));
+        assert!(between_markers(&workspace_readme(), "new\n").is_ok());
+    }
+
+    fn workspace_readme() -> String {
+        fs::read_to_string(workspace::root().join("README.md")).unwrap()
+    }
+}

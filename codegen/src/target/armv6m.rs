@@ -1,0 +1,67 @@
+//! Cortex-M0, M0+, M23, M3: unsigned bytes behind their sum.
+
+use super::{Architecture, Layer, Target};
+use crate::plan::kernels::{Kernel, armv6m};
+use crate::plan::layout::{Layout, Packing};
+use crate::plan::{Type, Value};
+use std::sync::Arc;
+
+pub(super) struct Armv6m;
+
+/// Bytes from 0 behind their sum.
+const BYTES: Packing = Packing { bits: 8, signed: false, offset: 128, multiple: 4, header: 1, interleaved: false };
+
+/// Share of zeros from which a test of each input pays: three instructions for each against 25 for a group of eight.
+const EACH: f64 = 0.15;
+/// Share from which a test of four at once pays as well.
+const WORDS: f64 = 0.65;
+
+/// What a sum may reach: the scaled one, which is smaller, still has the rounding added.
+const LIMIT: i64 = 1 << 30;
+
+impl Architecture for Armv6m {
+    fn takes(&self, layer: &Layer) -> bool {
+        let Layer { gemm, x, y, .. } = layer;
+        let (min, max) = (gemm.limits.min, gemm.limits.max);
+        // Only the sums themselves count: what leaves the registers on the way comes back.
+        let fits = (0..gemm.outputs).all(|o| {
+            let (low, high) = gemm.sums(o, Type::I8.limits());
+            low.abs().max(high.abs()) < LIMIT
+        });
+        x.quant.ty == Type::I8
+            && y.quant.ty == Type::I8
+            && (min, max) == Type::I8.limits()
+            && gemm.shift == 0
+            && armv6m::multiplier_shifts(&gemm.multiplier).is_some()
+            && fits
+    }
+
+    fn operand(&self, layer: &Layer, _: Target) -> (Layout, Option<Arc<dyn Kernel>>) {
+        if layer.x.layout != Layout::Plain {
+            return (layer.x.layout, None);
+        }
+        let offset = armv6m::Offset { rows: layer.gemm.rows, elements: layer.gemm.inputs };
+        (Layout::Words(BYTES), Some(Arc::new(offset)))
+    }
+
+    fn between(&self) -> Layout {
+        Layout::Words(BYTES)
+    }
+
+    fn layer(&self, layer: &Layer, target: Target) -> Arc<dyn Kernel> {
+        // A byte is 0 where the integer is the smallest.
+        let smallest = |value: &Value| value.quant.zero_point == Type::I8.limits().0;
+        let skip = match layer.zeros {
+            _ if target.constant_time || !smallest(layer.x) => armv6m::Skip::None,
+            zeros if zeros >= WORDS && layer.gemm.inputs.is_multiple_of(4) => armv6m::Skip::Words,
+            zeros if zeros >= EACH => armv6m::Skip::Each,
+            _ => armv6m::Skip::None,
+        };
+        let time = match target.constant_time {
+            true => armv6m::Time::Constant,
+            false if smallest(layer.y) => armv6m::Time::Relu,
+            false => armv6m::Time::Branches,
+        };
+        Arc::new(armv6m::Gemm::new(layer.gemm, layer.y.layout != Layout::Plain, skip, time))
+    }
+}

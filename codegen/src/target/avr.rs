@@ -1,0 +1,43 @@
+//! AVR with a multiplier: constants in program memory, sums of three bytes in registers.
+
+use super::{Architecture, Layer, Mode, Target};
+use crate::plan::Type;
+use crate::plan::kernels::{Kernel, avr};
+use crate::plan::layout::Layout;
+use std::sync::Arc;
+
+pub(super) struct Avr;
+
+impl Architecture for Avr {
+    fn takes(&self, layer: &Layer) -> bool {
+        layer.x.quant.ty == Type::I8
+            && layer.y.quant.ty == Type::I8
+            && avr::Gemm::new(layer.gemm, false, false, 1).is_some()
+    }
+
+    fn operand(&self, _: &Layer, _: Target) -> (Layout, Option<Arc<dyn Kernel>>) {
+        (Layout::Plain, None)
+    }
+
+    fn between(&self) -> Layout {
+        Layout::Plain
+    }
+
+    fn layer(&self, layer: &Layer, target: Target) -> Arc<dyn Kernel> {
+        // An input costs one cycle more where zeros are looked for, and 8 cycles an output less where it is one.
+        let skip = !target.constant_time && layer.x.quant.zero_point == -128 && layer.zeros > 0.05;
+        let unroll = match target.mode {
+            Mode::Size => 1,
+            Mode::Balanced => 2,
+            Mode::Speed => 4,
+        };
+        match avr::Gemm::new(layer.gemm, skip, !target.constant_time, unroll) {
+            Some(kernel) => Arc::new(kernel),
+            None => unreachable!("the layer was taken"),
+        }
+    }
+
+    fn other(&self, kernel: &dyn Kernel) -> Option<Arc<dyn Kernel>> {
+        Some(Arc::new(avr::Lookup::new(kernel.lookup()?)?))
+    }
+}

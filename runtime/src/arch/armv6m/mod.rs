@@ -1,0 +1,24 @@
+//! Cores without a multiply-accumulate instruction or a wide product: Cortex-M0, M0+, M23; and M3, until it has kernels
+//! of its own.
+//!
+//! Activations between fully connected layers are unsigned bytes, the integer plus 128, behind a word that holds their
+//! sum ([`words`]). Weights are stored plus 128 as well: only unsigned bytes can be loaded with an offset. The sum takes
+//! that back: `sum of x * w = sum of x * (w + 128) - 128 * sum of x`.
+
+mod gemm;
+mod offset;
+
+pub use gemm::{EIGHT, Gemm, GemmBytes, eights, last, left_out, stream_len};
+pub use offset::Offset;
+
+/// Words of a row of `elements` activations: their sum, then four bytes a word.
+pub const fn words(elements: usize) -> usize {
+    1 + elements.div_ceil(4)
+}
+
+/// The portable loops over slices, for the host simulation.
+#[cfg(all(feature = "dynamic", not(tinymlp_arch = "armv6m")))]
+pub mod dynamic {
+    pub use super::gemm::portable::{gemm, gemm_bytes};
+    pub use super::offset::offset;
+}

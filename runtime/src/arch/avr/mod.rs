@@ -1,0 +1,18 @@
+//! AVR cores with a multiplier (ATmega; not ATtiny): three-byte sums in registers, weights straight from flash.
+//!
+//! Activations stay as they are, `i8` in a row. Constants stay in program memory: the code generator places them in
+//! the section `.progmem.data` of the firmware, where only `lpm` reads them. The types here therefore keep what they
+//! hold to themselves; nothing but the kernel can read it. `lpm` reaches the first 64 KiB of flash, and constants
+//! beyond are not supported.
+
+mod gemm;
+mod lookup;
+
+pub use gemm::{Form, Gemm, first, group};
+pub use lookup::Lookup;
+
+/// The portable loop over slices, for the host simulation.
+#[cfg(all(feature = "dynamic", not(tinymlp_arch = "avr")))]
+pub mod dynamic {
+    pub use super::gemm::portable::gemm;
+}
