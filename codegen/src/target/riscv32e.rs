@@ -2,7 +2,7 @@
 
 use super::{Architecture, Layer, Mode, Target};
 use crate::plan::Type;
-use crate::plan::kernels::riscv32e::Gemm;
+use crate::plan::kernels::riscv32e::{self, Gemm};
 use crate::plan::kernels::riscv32m::Code;
 use crate::plan::kernels::{self, Kernel};
 use crate::plan::layout::Layout;
@@ -14,18 +14,20 @@ pub(super) struct Riscv32e;
 impl Architecture for Riscv32e {
     fn takes(&self, layer: &Layer) -> bool {
         let Layer { gemm, x, y, .. } = layer;
-        // The sums are those of the portable kernel modulo 2^32. The multiplication adds a sum to one that is at most
-        // as large, so 31 bits have to hold it.
+        // The sums are those of the portable kernel modulo 2^32. The multiplication adds up to three times a sum to what
+        // is less than that sum, so 30 bits have to hold it.
         let fits = gemm.weight.chunks_exact(gemm.inputs.max(1)).zip(&gemm.bias).all(|(row, &bias)| {
             let magnitude: i64 = row.iter().map(|&w| i64::from(w).abs()).sum();
-            i64::from(bias).abs() + magnitude * 128 < 1 << 30
+            i64::from(bias).abs() + magnitude * 128 < 1 << 29
         });
+        let top = riscv32e::top(&gemm.multiplier);
         x.quant.ty == Type::I8
             && y.quant.ty == Type::I8
             && (gemm.limits.min, gemm.limits.max) == Type::I8.limits()
             && gemm.shift == 0
             && gemm.inputs > 0
             && gemm.outputs > 0
+            && gemm.multiplier.iter().all(|&m| riscv32e::bits(m as u32, top) <= 30)
             && fits
     }
 
@@ -83,20 +85,33 @@ mod tests {
     proptest! {
         #[test]
         fn every_kernel_computes_what_the_portable_one_does(mut case in tests::cases(40, 40), zeros in 0.0f64..1.0) {
-            // Sums of 31 bits instead of 32.
-            case.gemm.bias.iter_mut().for_each(|bias| *bias = *bias / 2 + 1000);
+            // Sums of 30 bits instead of 32, and multipliers of 30 instead of 31.
+            case.gemm.bias.iter_mut().for_each(|bias| *bias = *bias / 5 * 2 + 1000);
+            case.gemm.multiplier.iter_mut().for_each(|multiplier| *multiplier &= !1);
             let (x, y) = (tests::value(case.gemm.inputs, case.x_zero_point), tests::value(case.gemm.outputs, 0));
             let layer = Layer { gemm: &case.gemm, x: &x, y: &y, zeros, nonzero: &[] };
-            let fits = case.gemm.bias.iter().all(|bias| bias.abs() < (1 << 30) - 40 * 127 * 128);
-            prop_assert!(Riscv32e.takes(&layer) || !fits);
-            if !fits {
-                return Ok(());
-            }
+            prop_assert!(Riscv32e.takes(&layer));
             let expected = tests::results(&case.gemm, &case);
             for target in tests::targets(Core::Rv32ec) {
                 let kernel = Riscv32e.layer(&layer, target);
                 prop_assert_eq!(&tests::results(&*kernel, &case), &expected, "{:?}", target);
             }
         }
+    }
+
+    #[test]
+    fn what_the_multiplication_has_no_room_for_stays_portable() {
+        let limits = kernels::Limits { ty: Type::I8, zero_point: 0, min: -128, max: 127 };
+        let layer = |bias, multiplier| {
+            let (bias, multiplier) = (vec![bias; 2], vec![multiplier, 1 << 30]);
+            kernels::Gemm { rows: 2, inputs: 1, outputs: 2, weight: vec![1, -1], bias, multiplier, shift: 0, limits }
+        };
+        let takes = |gemm: &kernels::Gemm| {
+            let (x, y) = (tests::value(1, 0), tests::value(2, 0));
+            Riscv32e.takes(&Layer { gemm, x: &x, y: &y, zeros: 0.0, nonzero: &[] })
+        };
+        assert!(takes(&layer((1 << 29) - 129, 2)));
+        assert!(!takes(&layer((1 << 29) - 128, 2)));
+        assert!(!takes(&layer(0, 1)));
     }
 }

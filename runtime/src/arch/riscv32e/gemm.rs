@@ -20,8 +20,9 @@
 /// Results are those of [`requantize`](crate::requantize) without a shift. A multiplier's bits, from its lowest that is
 /// set to the highest that any of the layer has, are taken one by one, each adding the sum or nothing and halving:
 /// `floor((floor(a) + n) / 2) = floor((a + n) / 2)` for an integer `n`, so the halves that are dropped never matter.
-/// In a word these bits come first, the lowest in bit 31, then a one, then zeros. What is left to halve is `shift`,
-/// and one more time after adding one (and twice the zero point), which rounds half up.
+/// In a word these bits come first, the lowest in bit 31, then a one, then zeros; an odd number of them has a zero
+/// before, as they are taken two by two. What is left to halve is `shift`, and one more time after adding one (and
+/// twice the zero point), which rounds half up.
 ///
 /// Where `RELU`, the output's zero point is -128 and a sum that is not positive becomes -128 at once. Where neither
 /// `SKIP` nor `RELU`, and `CONSTANT_TIME`, the instructions do not depend on data.
@@ -407,17 +408,12 @@ mod asm {
             store!("4" "s1"),
             store!("5" "ra"),
             ".endif",
-            // Results: the sums from t0 to t1, y at a1, limits in s0 and s1.
+            // Results: the sums from t0 to t1, y at a1, the smallest in s0.
             "addi t0, sp, 40",
             "addi t1, sp, 40+4*{group}",
             "lw a1, 16(sp)",
             "lui t2, 0x80000",
-            ".if {constant_time}",
-            "li s1, 255",
-            ".else",
             "li s0, -128",
-            "li s1, 127",
-            ".endif",
             "6:",
             "lw a3, 0(t0)",
             "addi t0, t0, 4",
@@ -427,11 +423,17 @@ mod asm {
             ".endif",
             "lw ra, 0(a0)",
             "li a5, 0",
+            // Two bits of the multiplier at a time.
+            "slli s1, a3, 1",
             "7:",
             "bgez ra, 8f",
             "add a5, a5, a3",
             "8:",
-            "srai a5, a5, 1",
+            "slli ra, ra, 1",
+            "bgez ra, 8f",
+            "add a5, a5, s1",
+            "8:",
+            "srai a5, a5, 2",
             "slli ra, ra, 1",
             "bne ra, t2, 7b",
             "lw ra, 36(sp)",
@@ -444,6 +446,7 @@ mod asm {
             "srai a5, a5, 1",
             ".if {constant_time}",
             // Less its lowest, 0..=255 without a branch.
+            "li s1, 255",
             "srai a3, a5, 31",
             "not a3, a3",
             "and a5, a5, a3",
@@ -457,6 +460,7 @@ mod asm {
             "mv a5, s0",
             "8:",
             ".endif",
+            "li s1, 127",
             "ble a5, s1, 8f",
             "mv a5, s1",
             "8:",

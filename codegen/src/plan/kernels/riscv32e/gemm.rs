@@ -11,7 +11,7 @@ use tinymlp::arch::riscv32e::{dynamic, groups, stream_len, triangle};
 /// `7 I + g * (I * (5 G + 3 + 3 / U) + (2 + T) G + 22) + 30` instructions, where it does not skip zeros, and
 /// `7 I + g * (I * ((1 - z) (8 G + 5) + 2 z + 3 / U) + (2 + T) G + 22) + 32`, where it does (`U` is `unroll`),
 ///
-/// where an output's multiplication takes `T = 15 + 4.5 b` of them for a multiplier of `b` bits (16 as they are
+/// where an output's multiplication takes `T = 17 + 3.5 b` of them for a multiplier of `b` bits (16 as they are
 /// quantized, on average), and `T = 7` where RELU makes the result zero.
 #[derive(Clone, Debug)]
 pub struct Gemm {
@@ -41,8 +41,7 @@ impl Gemm {
             };
             row(o).iter().fold(bias[o], |bias, &w| bias.wrapping_add(of(w)))
         };
-        // The highest bit that any multiplier has.
-        let top = multiplier.iter().fold(1u32, |all, &m| all | m as u32).ilog2();
+        let top = top(multiplier);
         let first = |g: usize| (g * group).min(outputs - group);
         let count = groups(outputs, group);
         let mut stream = Vec::with_capacity(stream_len(inputs, outputs, group));
@@ -64,10 +63,22 @@ impl Gemm {
     }
 }
 
-/// The bits of a multiplier from its lowest to bit `top`, the lowest in bit 31, and a one after the last.
+/// An even number of bits of a multiplier, from its lowest or one before to bit `top`, the first in bit 31, and a one
+/// after the last.
 fn reversed(multiplier: u32, top: u32) -> u32 {
-    let lowest = multiplier.trailing_zeros().min(top);
-    (multiplier >> lowest).reverse_bits() | 1 << (30 - (top - lowest))
+    let bits = bits(multiplier, top);
+    let first = (u64::from(multiplier) << bits >> (top + 1)) as u32;
+    first.reverse_bits() | 1 << (31 - bits)
+}
+
+/// The highest bit that any multiplier has.
+pub fn top(multipliers: &[i32]) -> u32 {
+    multipliers.iter().fold(1u32, |all, &m| all | m as u32).ilog2()
+}
+
+/// How many bits a multiplier takes in the stream where the highest of its layer is `top`: there is room for 30.
+pub fn bits(multiplier: u32, top: u32) -> u32 {
+    (top + 1 - multiplier.trailing_zeros().min(top)).next_multiple_of(2)
 }
 
 impl Kernel for Gemm {
