@@ -154,7 +154,9 @@ pub(super) fn item(head: &str, value: &Literal) -> String {
     let on_next = value.layout(4, 4, 1);
     // A call moves to the next line where that saves it from being broken.
     let broken_call = matches!(value, Literal::Call(..)) && text.contains('\n') && !on_next.contains('\n');
-    if head.len() + 3 + first + 1 > WIDTH || broken_call {
+    // rustfmt counts the end of the statement, but not for a call that is broken.
+    let end = usize::from(!(matches!(value, Literal::Call(..)) && text.contains('\n')));
+    if head.len() + 3 + first + end > WIDTH || broken_call {
         let text = on_next;
         return format!("{head} =\n    {text};\n");
     }

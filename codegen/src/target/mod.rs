@@ -67,7 +67,7 @@ pub enum Mode {
 
 impl Core {
     /// All of them.
-    pub const ALL: [Core; 5] = [Core::Portable, Core::Armv6m, Core::Armv7em, Core::Avr, Core::Rv32imc];
+    pub const ALL: [Core; 6] = [Core::Portable, Core::Armv6m, Core::Armv7em, Core::Avr, Core::Rv32imc, Core::Rv32ec];
 
     /// Names that [`Core::from_str`] takes, with what they mean.
     const NAMES: &'static [(&'static str, Core)] = &[
@@ -224,22 +224,26 @@ impl Plan {
                 self.values[value].order = Some(activity.order(value));
             }
         }
-        let mut operands: HashMap<(ValueId, Layout), ValueId> = HashMap::new();
+        let mut operands: HashMap<(ValueId, Layout, usize), ValueId> = HashMap::new();
         let mut steps = Vec::new();
         for (mut step, taken) in std::mem::take(&mut self.steps).into_iter().zip(takes) {
             if taken && let Some(gemm) = step.kernel.gemm() {
                 let order = |value: ValueId| self.values[value].order.as_deref();
-                step.kernel = Arc::new(gemm.sorted(order(step.inputs[0]), order(step.output)));
+                let gemm = gemm.sorted(order(step.inputs[0]), order(step.output));
+                // As the layer sees its operand: it may take several axes as one.
+                let (inputs, shape) = (gemm.inputs, vec![gemm.rows, gemm.inputs]);
+                step.kernel = Arc::new(gemm);
                 let mut operand = (Layout::Plain, None);
                 layer(&self, &step, &mut |layer| operand = architecture.operand(layer, target));
                 // The layer that a kernel is chosen for reads what the operand's kernel makes, of the same activity.
                 let mut chosen = step.clone();
                 if let (layout, Some(kernel)) = operand {
                     let x = step.inputs[0];
-                    let made = *operands.entry((x, layout)).or_insert_with(|| {
+                    let made = *operands.entry((x, layout, inputs)).or_insert_with(|| {
                         self.values.push(Value {
                             place: Place::Arena(0),
                             layout,
+                            shape,
                             constant: None,
                             ..self.values[x].clone()
                         });
@@ -255,7 +259,7 @@ impl Plan {
                 step = chosen;
             } else {
                 // A value that is written again has to be converted again.
-                operands.retain(|&(value, _), _| value != step.output);
+                operands.retain(|&(value, _, _), _| value != step.output);
                 if let Some(kernel) = architecture.other(&*step.kernel) {
                     step.kernel = kernel;
                 }
