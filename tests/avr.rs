@@ -1,10 +1,11 @@
 //! Modules for AVR: on the host they compute what the portable plan does, from the same constants as on the target.
 
+use std::path::Path;
 use std::process::Command;
 
 use tinymlp_codegen::plan::simulate::{Simulator, quantize};
 use tinymlp_codegen::{Compiled, Core, Mode};
-use tinymlp_tests::models::{Fixture, exported, not_run, trained};
+use tinymlp_tests::models::{Fixture, exported, made, not_run, trained};
 use tinymlp_tests::program::{Program, simulated, text, there_and_back};
 use tinymlp_tests::project::{Project, succeed};
 
@@ -20,7 +21,8 @@ fn cases() -> Vec<(Fixture, Compiled, Compiled)> {
         let avr = builder.compile().unwrap_or_else(|e| panic!("{}: {e}", fixture.name));
         Some((fixture, portable, avr))
     };
-    trained().into_iter().chain(exported()).enumerate().filter_map(compile).collect()
+    let made = made(&Path::new(TEMPORARY).join("avr-models"));
+    trained().into_iter().chain(exported()).chain(made).enumerate().filter_map(compile).collect()
 }
 
 #[test]
