@@ -5,12 +5,14 @@
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rustc-check-cfg=cfg(tinymlp_arch, values(\"armv6m\", \"armv7em\", \"avr\"))");
+    println!("cargo::rustc-check-cfg=cfg(tinymlp_arch, values(\"armv6m\", \"armv7em\", \"avr\", \"riscv32m\"))");
     let target = std::env::var("TARGET").unwrap_or_default();
     let arch = match target.split('-').next().unwrap_or_default() {
         "thumbv6m" | "thumbv7m" | "thumbv8m.base" => Some("armv6m"),
         "thumbv7em" => Some("armv7em"),
         "avr" => Some("avr"),
+        // The assembly counts on compressed instructions.
+        "riscv32imc" | "riscv32imac" | "riscv32imafc" => Some("riscv32m"),
         _ => None,
     };
     if let Some(arch) = arch {

@@ -76,6 +76,8 @@ pub enum Emulator {
     Qemu(Qemu),
     /// simavr with the program in `emulators/simavr.c`.
     Simavr(Simavr),
+    /// rp2040js with the program in `emulators/rp2040.mjs`.
+    Rp2040js(Rp2040js),
 }
 
 /// A machine of QEMU.
@@ -101,6 +103,13 @@ pub struct Simavr {
     pub mcu: String,
     /// Its clock.
     pub hz: u64,
+}
+
+/// The emulator of one chip.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Rp2040js {
+    /// Its version at npm.
+    pub version: String,
 }
 
 #[derive(Deserialize)]
@@ -165,6 +174,7 @@ impl Emulator {
         match self {
             Emulator::Qemu(qemu) => &qemu.tool.program,
             Emulator::Simavr(_) => "simavr",
+            Emulator::Rp2040js(_) => "rp2040js",
         }
     }
 }

@@ -52,8 +52,8 @@ pub fn inspect(path: &Path) -> Result<Image> {
     Ok(Image { flash_bytes, ram_bytes, forbidden })
 }
 
-/// The bytes that are written to a chip of 32 bits or fewer, from address 0.
-pub fn flash_image(path: &Path) -> Result<Vec<u8>> {
+/// The bytes that are written to the flash of a chip of 32 bits or fewer, from its first address.
+pub fn flash_image(path: &Path, origin: usize) -> Result<Vec<u8>> {
     let bytes = fs::read(path).context(|| format!("cannot read {}", path.display()))?;
     let broken = || format!("{} is not an ELF file of 32 bits", path.display());
     let file = ElfFile32::<Endianness>::parse(&*bytes).context(broken)?;
@@ -62,7 +62,8 @@ pub fn flash_image(path: &Path) -> Result<Vec<u8>> {
     for segment in file.elf_program_headers() {
         let data = segment.data(endian, &*bytes).map_err(|()| Error::new(broken()))?;
         if segment.p_type(endian) == elf::PT_LOAD && !data.is_empty() {
-            let start = segment.p_paddr(endian) as usize;
+            let outside = || Error::new(format!("{} has something before its flash", path.display()));
+            let start = (segment.p_paddr(endian) as usize).checked_sub(origin).ok_or_else(outside)?;
             image.resize(image.len().max(start + data.len()), 0xff);
             image[start..start + data.len()].copy_from_slice(data);
         }

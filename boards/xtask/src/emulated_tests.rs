@@ -67,8 +67,10 @@ fn two_layers_equal_the_host_and_are_clean() {
             assert!((2704..6000).contains(&report.flash_bytes), "{report:?}");
             assert_eq!(report.ram_bytes, 32, "{report:?}");
             assert_eq!(report.scratch_bytes, 32, "{report:?}");
-            let each = if MULTIPLY_SLOWLY.contains(&board.core.as_str()) { 250 } else { 12 };
-            assert!((2368..each * 2368).contains(&report.instructions_max), "{report:?}");
+            let most = if MULTIPLY_SLOWLY.contains(&board.core.as_str()) { 250 } else { 12 };
+            // A vector has 16 products.
+            let least = if board.core == "cortex-m55" { 2368 / 16 } else { 2368 };
+            assert!((least..most * 2368).contains(&report.instructions_max), "{report:?}");
             assert!((8..1000).contains(&report.stack_bytes), "{report:?}");
         }
     }
@@ -183,13 +185,10 @@ fn a_deep_stack_is_measured() {
         if !ready("a deep stack", setup::require(&board)) {
             continue;
         }
-        if board.ram.bytes <= SMALL {
-            not_run("a deep stack", &format!("{} has {} bytes of RAM", board.name, board.ram.bytes));
-            continue;
-        }
-        let report = emulate("a deep stack", &board, &fixture::named("deep-stack", 3).unwrap(), Opt::Speed).unwrap();
+        let (name, bytes) = if board.ram.bytes <= SMALL { ("small-stack", 700) } else { ("deep-stack", 9000) };
+        let report = emulate("a deep stack", &board, &fixture::named(name, 3).unwrap(), Opt::Speed).unwrap();
         report.verdict().unwrap();
-        assert!((9000..9064).contains(&report.stack_bytes), "{report:?}");
+        assert!((bytes..bytes + 64).contains(&report.stack_bytes), "{report:?}");
         assert_eq!(report.ram_bytes, 0);
     }
 }
@@ -203,8 +202,8 @@ fn a_run_longer_than_the_timer_is_counted() {
         let report = emulate("a long run", &board, &fixture::named("long-run", 2).unwrap(), Opt::Speed).unwrap();
         report.verdict().unwrap();
         // Every round has the same instructions, and there are a few around them.
-        let (round, rest) = (report.instructions_max / 500_000, report.instructions_max % 500_000);
-        assert!(round >= 12 && rest < 100, "{report:?}");
+        let (round, rest) = (report.instructions_max / 1_000_000, report.instructions_max % 1_000_000);
+        assert!(round >= 6 && rest < 100, "{report:?}");
         assert_eq!(report.instructions_min, report.instructions_max);
     }
 }

@@ -5,6 +5,7 @@ use crate::error::{Context, Error, Result};
 use crate::metrics;
 use crate::protocol::{Failure, Header, OUTPUTS};
 use crate::qemu;
+use crate::rp2040js;
 use crate::simavr;
 use std::fs::{self, File};
 use std::path::Path;
@@ -39,6 +40,7 @@ pub fn run(board: &Board, elf: &Path, folder: &Path, limit: Duration) -> Result<
     let (header, rows) = match board.emulator()? {
         Emulator::Qemu(machine) => qemu::measure(machine, elf, folder, limit)?,
         Emulator::Simavr(chip) => simavr::measure(chip, elf, folder, limit)?,
+        Emulator::Rp2040js(_) => rp2040js::measure(elf, folder, limit)?,
     };
     let outputs = fs::read(folder.join(OUTPUTS)).context(|| format!("cannot read {OUTPUTS}"))?;
     Ok(Run { header, rows, outputs })

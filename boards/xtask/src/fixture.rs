@@ -17,13 +17,14 @@ mod too_deep;
 mod two_layers;
 
 /// Their names.
-const FIXTURES: [&str; 4] = ["two-layers", "deep-stack", "long-run", "too-deep"];
+const FIXTURES: [&str; 5] = ["two-layers", "deep-stack", "small-stack", "long-run", "too-deep"];
 
 /// A hand-written module with `rows` arbitrary inputs.
 pub fn named(name: &str, rows: usize) -> Result<Artifact> {
     match name {
         "two-layers" => Ok(simulated::<two_layers::TwoLayers, _, _>("two_layers.rs", "TwoLayers", rows)),
-        "deep-stack" => Ok(simulated::<deep_stack::DeepStack, _, _>("deep_stack.rs", "DeepStack", rows)),
+        "deep-stack" => Ok(simulated::<deep_stack::DeepStack<9000>, _, _>("deep_stack.rs", "DeepStack<9000>", rows)),
+        "small-stack" => Ok(simulated::<deep_stack::DeepStack<700>, _, _>("deep_stack.rs", "DeepStack<700>", rows)),
         "long-run" => Ok(simulated::<long_run::LongRun, _, _>("long_run.rs", "LongRun", rows)),
         "too-deep" => Ok(simulated::<too_deep::TooDeep, _, _>("too_deep.rs", "TooDeep", rows)),
         _ => Err(Error::new(format!("there is no fixture '{name}'. Known: {}", FIXTURES.join(", ")))),

@@ -19,6 +19,7 @@ mod out;
 #[allow(dead_code, reason = "the firmware writes what is only read here")]
 mod protocol;
 mod qemu;
+mod rp2040js;
 mod setup;
 mod simavr;
 mod steps;
@@ -201,7 +202,7 @@ fn boards(json: bool) -> Result<()> {
     }
     let line = |cells: [&str; 7]| {
         let [name, description, core, target, flash, ram, state] = cells;
-        outln!("{name:<14}{description:<28}{core:<13}{target:<27}{flash:>9}{ram:>9}  {state}");
+        outln!("{name:<13}{description:<28}{core:<15}{target:<27}{flash:>9}{ram:>9}  {state}");
     };
     line(["board", "", "core", "target", "flash", "RAM", "emulation"]);
     for board in &boards {

@@ -58,11 +58,10 @@ impl Calibration {
 }
 
 /// The file of an emulator that counts by itself between marks, in the run's folder: instructions and cycles of the
-/// two functions of known length, then those of every call.
+/// two functions of known length, then those of every row.
 const COUNTERS: &str = "counters.bin";
 
-/// What every row has cost by the emulator's own counters. The call that a row's stack is measured by is the last of
-/// the row's calls.
+/// What every row has cost by the emulator's own counters.
 pub fn counted(measurements: &Measurements, folder: &Path, cycles: &Calibration) -> Result<(Header, Vec<Cost>)> {
     let path = folder.join(COUNTERS);
     let bytes = fs::read(&path).context(|| format!("cannot read {}", path.display()))?;

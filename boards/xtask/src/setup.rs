@@ -3,6 +3,7 @@
 use crate::board::{self, Board, Emulator, Library, Tool};
 use crate::error::{Error, Result};
 use crate::out::outln;
+use crate::rp2040js;
 use crate::simavr;
 use crate::workspace;
 use std::collections::BTreeSet;
@@ -23,6 +24,8 @@ enum Need {
     Program { name: String, apt: String, brew: String },
     /// The library of simavr.
     Simavr,
+    /// A version of rp2040js. Behind the programs, which install it.
+    Rp2040js(String),
 }
 
 impl Need {
@@ -33,6 +36,7 @@ impl Need {
             Need::Component { component, .. } => component.to_string(),
             Need::Program { name, .. } => name.clone(),
             Need::Simavr => "simavr's library".into(),
+            Need::Rp2040js(version) => format!("rp2040js {version}"),
         }
     }
 
@@ -46,6 +50,7 @@ impl Need {
             }
             Need::Program { name, .. } => find_program(name).is_some(),
             Need::Simavr => simavr::has_library(),
+            Need::Rp2040js(version) => rp2040js::is_installed(version),
         }
     }
 
@@ -57,6 +62,11 @@ impl Need {
             Need::Component { component, .. } => with_rustup(&format!("rustup component add {component}")),
             Need::Program { apt, brew, .. } => self.with_package_manager(apt, brew),
             Need::Simavr => self.with_package_manager("libsimavr-dev", "osx-cross/avr/simavr"),
+            Need::Rp2040js(version) => {
+                let mut command = words("npm install --no-audit --no-fund --prefix");
+                command.extend([rp2040js::prefix().display().to_string(), format!("rp2040js@{version}")]);
+                Ok(vec![command])
+            }
         }
     }
 
@@ -79,9 +89,8 @@ impl Need {
 
     /// What to type where neither apt nor brew is there.
     fn by_hand(&self) -> String {
-        let name = match self {
-            Need::Program { name, .. } => name,
-            _ => "simavr",
+        let Need::Program { name, .. } = self else {
+            return "install simavr with its headers (https://github.com/buserror/simavr)".into();
         };
         let known = [("dnf", "sudo dnf install"), ("pacman", "sudo pacman -S"), ("zypper", "sudo zypper install")];
         match known.iter().find(|(manager, _)| find_program(manager).is_some()) {
@@ -182,6 +191,15 @@ fn needs(board: &Board) -> Vec<Need> {
         Some(Emulator::Simavr(_)) => {
             let (name, apt, brew) = ("cc".into(), "gcc libc6-dev".into(), "gcc".into());
             needs.extend([Need::Program { name, apt, brew }, Need::Simavr]);
+        }
+        Some(Emulator::Rp2040js(emulator)) => {
+            let tool =
+                |name: &str, apt: &str| Need::Program { name: name.into(), apt: apt.into(), brew: "node".into() };
+            needs.push(tool("node", "nodejs"));
+            if !rp2040js::is_installed(&emulator.version) {
+                needs.push(tool("npm", "npm"));
+            }
+            needs.push(Need::Rp2040js(emulator.version.clone()));
         }
     }
     needs

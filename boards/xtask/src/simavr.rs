@@ -20,7 +20,7 @@ const CYCLES: Calibration =
 /// Runs `elf` with `folder` as working directory until it ends.
 pub fn measure(simavr: &Simavr, elf: &Path, folder: &Path, limit: Duration) -> Result<(Header, Vec<Cost>)> {
     let flash = folder.join("flash.bin");
-    fs::write(&flash, elf::flash_image(elf)?).context(|| format!("cannot write {}", flash.display()))?;
+    fs::write(&flash, elf::flash_image(elf, 0)?).context(|| format!("cannot write {}", flash.display()))?;
     // The offset tells data addresses from code in AVR's ELF files.
     let statics_end = elf::symbol(elf, "_ebss")? & 0xffff;
     let mut command = Command::new(runner()?);

@@ -2,17 +2,51 @@
 //! them.
 
 /// The arrangement of a value.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Layout {
     /// An array of the value's number type, nested as its shape.
     #[default]
     Plain,
     /// Rows of 32-bit words.
     Words(Packing),
+    /// The pairs of two 16-bit lanes that are not both zero, and where they belong: see
+    /// [`tinymlp::arch::armv7em::NonzeroBytes`]. All pairs are of this packing; the list is filled up to a multiple.
+    Nonzero {
+        /// What all pairs would be.
+        pairs: Packing,
+        /// Number of pairs to which the list is filled up.
+        fill: usize,
+    },
+}
+
+impl Layout {
+    /// Words of a row of `elements`, none for a plain array.
+    pub fn words(&self, elements: usize) -> usize {
+        match *self {
+            Layout::Plain => 0,
+            Layout::Words(packing) => packing.words(elements),
+            Layout::Nonzero { pairs, fill } => 1 + 2 * pairs.words(elements).next_multiple_of(fill),
+        }
+    }
+
+    /// The integers of a row of `elements` in words.
+    pub fn unpack(&self, row: &[i32], elements: usize) -> Vec<i32> {
+        match *self {
+            Layout::Plain => Vec::new(),
+            Layout::Words(packing) => packing.unpack(row, elements),
+            Layout::Nonzero { pairs, .. } => {
+                let mut all = vec![0; pairs.words(elements)];
+                for entry in row[1..].as_chunks::<2>().0.iter().take(row[0] as usize / 8) {
+                    all[entry[1] as usize / 16] |= entry[0];
+                }
+                pairs.unpack(&all, elements)
+            }
+        }
+    }
 }
 
 /// The integers of a row in 32-bit words, the first in the lowest bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Packing {
     /// Bits of a lane: 8 or 16.
     pub bits: u32,

@@ -93,6 +93,8 @@ pub struct Value {
     pub tensor: TensorId,
     /// How its integers lie in memory.
     pub layout: Layout,
+    /// The element of a row that lies at each place, where they do not lie in their order.
+    pub order: Option<Arc<[usize]>>,
     /// Its elements, for a constant operand.
     pub constant: Option<Arc<[i32]>>,
 }
@@ -117,7 +119,7 @@ impl Value {
     pub fn bytes(&self) -> usize {
         match self.layout {
             Layout::Plain => self.len() * self.quant.ty.bytes(),
-            Layout::Words(packing) => 4 * packing.words(self.features()) * (self.len() / self.features().max(1)),
+            layout => 4 * layout.words(self.features()) * (self.len() / self.features().max(1)),
         }
     }
 

@@ -52,13 +52,16 @@ impl<'p> Simulator<'p> {
     /// The integers of a value after a run.
     pub fn integers(&self, id: ValueId) -> Vec<i32> {
         let value = &self.plan.values[id];
-        match (value.layout, &self.buffers[id]) {
-            (Layout::Words(packing), Buffer::Words(words)) => {
-                let row = packing.words(value.features()).max(1);
-                words.chunks_exact(row).flat_map(|row| packing.unpack(row, value.features())).collect()
-            }
-            (_, buffer) => buffer.integers(),
-        }
+        let Buffer::Words(words) = &self.buffers[id] else { return self.buffers[id].integers() };
+        let row = value.layout.words(value.features()).max(1);
+        let unpack = |row| {
+            let found = value.layout.unpack(row, value.features());
+            let Some(order) = &value.order else { return found };
+            let mut sorted = vec![0; found.len()];
+            found.into_iter().zip(&**order).for_each(|(q, &k)| sorted[k] = q);
+            sorted
+        };
+        words.chunks_exact(row).flat_map(unpack).collect()
     }
 
     /// The real numbers a value stands for after a run.

@@ -250,7 +250,16 @@ impl Quantizer<'_> {
     fn value(&mut self, tensor: TensorId, quant: Quant, place: Place) -> ValueId {
         let t = &self.graph.tensors[tensor];
         let (name, shape) = (t.name.clone(), t.shape.clone());
-        self.values.push(Value { name, shape, quant, place, tensor, layout: Layout::Plain, constant: None });
+        self.values.push(Value {
+            name,
+            shape,
+            quant,
+            place,
+            tensor,
+            layout: Layout::Plain,
+            order: None,
+            constant: None,
+        });
         self.values.len() - 1
     }
 

@@ -36,17 +36,19 @@ impl Architecture for Armv6m {
             && fits
     }
 
-    fn entry(&self, x: &Value, _: Target) -> (Layout, Option<Arc<dyn Kernel>>) {
-        let elements = x.features();
-        let rows = x.len() / elements.max(1);
-        (Layout::Words(BYTES), Some(Arc::new(armv6m::Offset { rows, elements })))
+    fn operand(&self, layer: &Layer, _: Target) -> (Layout, Option<Arc<dyn Kernel>>) {
+        if layer.x.layout != Layout::Plain {
+            return (layer.x.layout, None);
+        }
+        let offset = armv6m::Offset { rows: layer.gemm.rows, elements: layer.gemm.inputs };
+        (Layout::Words(BYTES), Some(Arc::new(offset)))
     }
 
     fn between(&self) -> Layout {
         Layout::Words(BYTES)
     }
 
-    fn layer(&self, layer: &Layer, _: Layout, y: Layout, target: Target) -> Arc<dyn Kernel> {
+    fn layer(&self, layer: &Layer, target: Target) -> Arc<dyn Kernel> {
         // A byte is 0 where the integer is the smallest.
         let smallest = |value: &Value| value.quant.zero_point == Type::I8.limits().0;
         let skip = match layer.zeros {
@@ -60,6 +62,6 @@ impl Architecture for Armv6m {
             false if smallest(layer.y) => armv6m::Time::Relu,
             false => armv6m::Time::Branches,
         };
-        Arc::new(armv6m::Gemm::new(layer.gemm, y != Layout::Plain, skip, time))
+        Arc::new(armv6m::Gemm::new(layer.gemm, layer.y.layout != Layout::Plain, skip, time))
     }
 }

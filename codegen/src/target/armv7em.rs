@@ -1,9 +1,9 @@
 //! Cortex-M4, M7, M33: pairs of 16-bit activations, weights of two outputs in one lane.
 
 use super::{Architecture, Layer, Mode, Target};
+use crate::plan::Type;
 use crate::plan::kernels::{Kernel, armv7em};
 use crate::plan::layout::{Layout, Packing};
-use crate::plan::{Type, Value};
 use std::sync::Arc;
 
 pub(super) struct Armv7em;
@@ -33,27 +33,73 @@ impl Architecture for Armv7em {
             && fits
     }
 
-    fn entry(&self, x: &Value, target: Target) -> (Layout, Option<Arc<dyn Kernel>>) {
-        let elements = x.features();
-        let rows = x.len() / elements.max(1);
-        // Straight code where it is not much more than a loop.
-        let own = target.mode == Mode::Speed && (4..=64).contains(&elements);
-        let kernel = armv7em::Widen { rows, elements, words: WIDENED.words(elements), own };
-        (Layout::Words(WIDENED), Some(Arc::new(kernel)))
-    }
-
     fn between(&self) -> Layout {
         Layout::Words(BETWEEN)
     }
 
-    fn layer(&self, layer: &Layer, x: Layout, y: Layout, target: Target) -> Arc<dyn Kernel> {
-        let Layout::Words(packing) = x else { unreachable!("layers read packed values") };
-        let (unroll, own) = match target.mode {
-            Mode::Size => (1, false),
-            Mode::Balanced => (2, false),
-            // Immediate operands reach that far.
-            Mode::Speed => (4, packing.words(layer.gemm.inputs) < 1024),
-        };
-        Arc::new(armv7em::Gemm::new(layer.gemm, packing, y != Layout::Plain, unroll, own))
+    fn sorts(&self) -> bool {
+        true
     }
+
+    fn operand(&self, layer: &Layer, target: Target) -> (Layout, Option<Arc<dyn Kernel>>) {
+        let armv7em::Sizes { rows, inputs, .. } = armv7em::Sizes::of(layer.gemm);
+        let fill = unroll(target.mode);
+        let plain = layer.x.layout == Layout::Plain;
+        if skipping_pays(layer, target) {
+            let pairs = Packing { signed: false, offset: 128, ..if plain { WIDENED } else { BETWEEN } };
+            let kernel = armv7em::Nonzero { rows, inputs, bytes: plain, fill };
+            return (Layout::Nonzero { pairs, fill }, Some(Arc::new(kernel)));
+        }
+        if !plain {
+            return (layer.x.layout, None);
+        }
+        // Straight code where it is not much more than a loop.
+        let own = target.mode == Mode::Speed && (4..=64).contains(&inputs);
+        let kernel = armv7em::Widen { rows, elements: inputs, words: WIDENED.words(inputs), own };
+        (Layout::Words(WIDENED), Some(Arc::new(kernel)))
+    }
+
+    fn layer(&self, layer: &Layer, target: Target) -> Arc<dyn Kernel> {
+        let (unroll, pairs) = (unroll(target.mode), layer.y.layout != Layout::Plain);
+        match layer.x.layout {
+            Layout::Nonzero { pairs: x, fill } => Arc::new(armv7em::GemmNonzero::new(layer.gemm, x, pairs, fill)),
+            Layout::Words(x) => {
+                // Immediate operands reach that far.
+                let own = target.mode == Mode::Speed && x.words(layer.gemm.inputs) < 1024;
+                Arc::new(armv7em::Gemm::new(layer.gemm, x, pairs, unroll, own))
+            }
+            Layout::Plain => unreachable!("layers read packed values"),
+        }
+    }
+}
+
+/// How often inner loops stand in the code.
+fn unroll(mode: Mode) -> usize {
+    match mode {
+        Mode::Size => 1,
+        Mode::Balanced => 2,
+        Mode::Speed => 4,
+    }
+}
+
+/// Whether a list of the pairs that are not zero saves instructions, by the calibration data.
+fn skipping_pays(layer: &Layer, target: Target) -> bool {
+    let armv7em::Sizes { inputs, outputs, .. } = armv7em::Sizes::of(layer.gemm);
+    let zero_is_smallest = layer.x.quant.zero_point == Type::I8.limits().0;
+    let plain = layer.x.layout == Layout::Plain;
+    if target.constant_time || !zero_is_smallest || outputs % 8 != 0 || plain && inputs % 4 != 0 {
+        return false;
+    }
+    // Bytes are paired as `uxtb16` takes them.
+    let packing = if plain { WIDENED } else { BETWEEN };
+    let nonzero = |row: &Vec<bool>| {
+        let mut pairs = vec![false; packing.words(inputs)];
+        row.iter().enumerate().for_each(|(k, &set)| pairs[packing.position(k) / 2] |= set);
+        pairs.iter().filter(|&&set| set).count()
+    };
+    let rows = layer.nonzero.len().max(1) as f64;
+    let mean = layer.nonzero.iter().map(nonzero).sum::<usize>() as f64 / rows;
+    let (pairs, groups) = (packing.words(inputs) as f64, outputs as f64 / 8.0);
+    armv7em::GemmNonzero::instructions(mean, pairs, groups, plain, unroll(target.mode))
+        < armv7em::Gemm::instructions(pairs, groups, plain, unroll(target.mode))
 }

@@ -1,9 +1,9 @@
 //! AVR with a multiplier: constants in program memory, sums of three bytes in registers.
 
 use super::{Architecture, Layer, Mode, Target};
+use crate::plan::Type;
 use crate::plan::kernels::{Kernel, avr};
 use crate::plan::layout::Layout;
-use crate::plan::{Type, Value};
 use std::sync::Arc;
 
 pub(super) struct Avr;
@@ -15,7 +15,7 @@ impl Architecture for Avr {
             && avr::Gemm::new(layer.gemm, false, false, 1).is_some()
     }
 
-    fn entry(&self, _: &Value, _: Target) -> (Layout, Option<Arc<dyn Kernel>>) {
+    fn operand(&self, _: &Layer, _: Target) -> (Layout, Option<Arc<dyn Kernel>>) {
         (Layout::Plain, None)
     }
 
@@ -23,7 +23,7 @@ impl Architecture for Avr {
         Layout::Plain
     }
 
-    fn layer(&self, layer: &Layer, _: Layout, _: Layout, target: Target) -> Arc<dyn Kernel> {
+    fn layer(&self, layer: &Layer, target: Target) -> Arc<dyn Kernel> {
         // An input costs one cycle more where zeros are looked for, and 8 cycles an output less where it is one.
         let skip = !target.constant_time && layer.x.quant.zero_point == -128 && layer.zeros > 0.05;
         let unroll = match target.mode {

@@ -5,15 +5,19 @@
 //! portable. Values that only such layers write and read are packed; where one comes from elsewhere, a step that
 //! packs it is put before the layer.
 
+mod activity;
 mod armv6m;
 mod armv7em;
 mod avr;
-mod zeros;
+mod riscv32m;
+#[cfg(test)]
+mod tests;
 
 use crate::data::Rows;
 use crate::plan::kernels::{Gemm, Kernel};
 use crate::plan::layout::Layout;
 use crate::plan::{Place, Plan, Step, Value, ValueId};
+use activity::Activity;
 use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
@@ -42,6 +46,8 @@ pub enum Core {
     Armv7em,
     /// AVR with a multiplier: ATmega.
     Avr,
+    /// RV32IMC: with multiplication and compressed instructions, as the ESP32-C3 has them.
+    Rv32imc,
 }
 
 /// What comes first where kernels can be either fast or small.
@@ -58,7 +64,7 @@ pub enum Mode {
 
 impl Core {
     /// Names that [`Core::from_str`] takes, with what they mean.
-    const NAMES: [(&'static str, Core); 21] = [
+    const NAMES: &'static [(&'static str, Core)] = &[
         ("portable", Core::Portable),
         ("cortex-m0", Core::Armv6m),
         ("cortex-m0plus", Core::Armv6m),
@@ -80,6 +86,11 @@ impl Core {
         ("atmega328p", Core::Avr),
         ("arduino-uno", Core::Avr),
         ("avr-none", Core::Avr),
+        ("esp32-c3", Core::Rv32imc),
+        ("rv32imc", Core::Rv32imc),
+        ("riscv32imc-unknown-none-elf", Core::Rv32imc),
+        ("riscv32imac-unknown-none-elf", Core::Rv32imc),
+        ("riscv32imafc-unknown-none-elf", Core::Rv32imc),
     ];
 
     /// The core of a Rust target triple; portable where there are no kernels for it.
@@ -94,6 +105,7 @@ impl Core {
             Core::Armv6m => Some(&armv6m::Armv6m),
             Core::Armv7em => Some(&armv7em::Armv7em),
             Core::Avr => Some(&avr::Avr),
+            Core::Rv32imc => Some(&riscv32m::Riscv32m),
         }
     }
 }
@@ -130,6 +142,7 @@ impl fmt::Display for Core {
             Core::Armv6m => "armv6m",
             Core::Armv7em => "armv7em",
             Core::Avr => "avr",
+            Core::Rv32imc => "rv32imc",
         })
     }
 }
@@ -141,6 +154,8 @@ struct Layer<'p> {
     y: &'p Value,
     /// Share of the operand's elements that are zero (equal to the zero point), in the mean over the calibration data.
     zeros: f64,
+    /// Which elements of the operand are not zero, row by row, in the order in which they lie.
+    nonzero: &'p [Vec<bool>],
 }
 
 /// Kernels of an architecture.
@@ -148,14 +163,19 @@ trait Architecture {
     /// Whether its kernel gives this layer's results bit for bit.
     fn takes(&self, layer: &Layer) -> bool;
 
-    /// The layout in which layers read a value that something else has computed, and the kernel that brings it there.
-    fn entry(&self, x: &Value, target: Target) -> (Layout, Option<Arc<dyn Kernel>>);
-
     /// The layout of a value between two layers.
     fn between(&self) -> Layout;
 
-    /// The kernel of a layer with operand and result in these layouts.
-    fn layer(&self, layer: &Layer, x: Layout, y: Layout, target: Target) -> Arc<dyn Kernel>;
+    /// Whether it gains where elements that are often zero lie side by side.
+    fn sorts(&self) -> bool {
+        false
+    }
+
+    /// The layout in which a layer reads its operand, and the kernel that brings it there from where it lies.
+    fn operand(&self, layer: &Layer, target: Target) -> (Layout, Option<Arc<dyn Kernel>>);
+
+    /// The kernel of a layer whose operand and result have their layouts.
+    fn layer(&self, layer: &Layer, target: Target) -> Arc<dyn Kernel>;
 
     /// Its own kernel for a step that is no layer of its, with the same values.
     fn other(&self, _kernel: &dyn Kernel) -> Option<Arc<dyn Kernel>> {
@@ -169,41 +189,61 @@ impl Plan {
     pub fn for_target(mut self, target: Target, rows: &Rows) -> Plan {
         self.target = target;
         let Some(architecture) = target.core.architecture() else { return self };
-        let zeros = zeros::shares(&self, rows);
+        let activity = Activity::new(&self, rows);
+        let layer = |plan: &Plan, step: &Step, f: &mut dyn FnMut(&Layer)| {
+            let (x, y) = (&plan.values[step.inputs[0]], &plan.values[step.output]);
+            let Some(gemm) = step.kernel.gemm() else { return };
+            let nonzero = activity.rows(step.inputs[0], x.order.as_deref());
+            f(&Layer { gemm, x, y, zeros: activity.zeros(step.inputs[0]), nonzero: &nonzero });
+        };
         let takes: Vec<bool> = self
             .steps
             .iter()
             .map(|step| {
-                let (x, y) = (step.inputs[0], step.output);
-                let layer = |gemm| Layer { gemm, x: &self.values[x], y: &self.values[y], zeros: zeros[x] };
-                step.kernel.gemm().is_some_and(|gemm| architecture.takes(&layer(gemm)))
+                let mut taken = false;
+                layer(&self, step, &mut |layer| taken = architecture.takes(layer));
+                taken
             })
             .collect();
         let packed = self.packed(&takes);
         for (value, _) in packed.iter().enumerate().filter(|(_, packed)| **packed) {
             self.values[value].layout = architecture.between();
+            if architecture.sorts() && !target.constant_time {
+                self.values[value].order = Some(activity.order(value));
+            }
         }
-        let mut entered: HashMap<ValueId, ValueId> = HashMap::new();
+        let mut operands: HashMap<(ValueId, Layout), ValueId> = HashMap::new();
         let mut steps = Vec::new();
         for (mut step, taken) in std::mem::take(&mut self.steps).into_iter().zip(takes) {
-            if taken {
-                let x = step.inputs[0];
-                if !packed[x] {
-                    step.inputs[0] = match entered.get(&x) {
-                        Some(&value) => value,
-                        None => self.enter(x, &step.name, architecture, &mut steps),
-                    };
-                    entered.insert(x, step.inputs[0]);
+            if taken && let Some(gemm) = step.kernel.gemm() {
+                let order = |value: ValueId| self.values[value].order.as_deref();
+                step.kernel = Arc::new(gemm.sorted(order(step.inputs[0]), order(step.output)));
+                let mut operand = (Layout::Plain, None);
+                layer(&self, &step, &mut |layer| operand = architecture.operand(layer, target));
+                // The layer that a kernel is chosen for reads what the operand's kernel makes, of the same activity.
+                let mut chosen = step.clone();
+                if let (layout, Some(kernel)) = operand {
+                    let x = step.inputs[0];
+                    let made = *operands.entry((x, layout)).or_insert_with(|| {
+                        self.values.push(Value {
+                            place: Place::Arena(0),
+                            layout,
+                            constant: None,
+                            ..self.values[x].clone()
+                        });
+                        steps.push(convert(&step.name, kernel, x, self.values.len() - 1));
+                        self.values.len() - 1
+                    });
+                    chosen.inputs[0] = made;
                 }
-                let zeros = zeros[x];
-                let (x, y) = (&self.values[step.inputs[0]], &self.values[step.output]);
-                if let Some(gemm) = step.kernel.gemm() {
-                    let kernel = architecture.layer(&Layer { gemm, x, y, zeros }, x.layout, y.layout, target);
-                    step.kernel = kernel;
-                }
+                layer(&self, &step, &mut |layer| {
+                    let layer = Layer { x: &self.values[chosen.inputs[0]], ..*layer };
+                    chosen.kernel = architecture.layer(&layer, target);
+                });
+                step = chosen;
             } else {
-                // A value that is written again has to be packed again.
-                entered.remove(&step.output);
+                // A value that is written again has to be converted again.
+                operands.retain(|&(value, _), _| value != step.output);
                 if let Some(kernel) = architecture.other(&*step.kernel) {
                     step.kernel = kernel;
                 }
@@ -230,23 +270,19 @@ impl Plan {
         }
         packed.iter().zip(written).map(|(&packed, written)| packed && written == 1).collect()
     }
+}
 
-    /// Appends the step that packs a value for layers, if they do not read it as it is; gives what they read.
-    fn enter(&mut self, x: ValueId, layer: &str, architecture: &dyn Architecture, steps: &mut Vec<Step>) -> ValueId {
-        let (layout, Some(kernel)) = architecture.entry(&self.values[x], self.target) else { return x };
-        let value = Value { place: Place::Arena(0), layout, constant: None, ..self.values[x].clone() };
-        let output = self.values.len();
-        self.values.push(value);
-        steps.push(Step {
-            name: format!("{layer} input"),
-            origin: "Cast".into(),
-            kernel,
-            inputs: vec![x],
-            output,
-            bound: None,
-            table_error: None,
-            in_place: false,
-        });
-        output
+/// The step that brings a value into another layout for a layer.
+fn convert(layer: &str, kernel: Arc<dyn Kernel>, x: ValueId, y: ValueId) -> Step {
+    let name = format!("{layer} input");
+    Step {
+        name,
+        origin: "Cast".into(),
+        kernel,
+        inputs: vec![x],
+        output: y,
+        bound: None,
+        table_error: None,
+        in_place: false,
     }
 }

@@ -10,3 +10,4 @@
 pub mod armv6m;
 pub mod armv7em;
 pub mod avr;
+pub mod riscv32m;

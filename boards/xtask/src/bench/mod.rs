@@ -19,7 +19,7 @@ use crate::out::{out, outln};
 use crate::{setup, workspace};
 use budget::Budget;
 use clap::Args;
-use models::Model;
+use models::{Model, Prepared};
 use recorded::Recorded;
 use row::Row;
 use serde_json::json;
@@ -56,7 +56,7 @@ pub struct Arguments {
     #[arg(long, conflicts_with = "check")]
     update_budget: bool,
     /// Write the table in README.md anew.
-    #[arg(long, conflicts_with_all = ["cores", "models", "variants"])]
+    #[arg(long, conflicts_with_all = ["cores", "models"])]
     update_readme: bool,
 }
 
@@ -68,6 +68,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let boards = boards(&arguments.cores)?;
     let (models, absent) = models::named(&arguments.models)?;
     let variants = variants::named(&arguments.variants)?;
+    let shown = variants::ALL[0].name;
+    if arguments.update_readme && variants.iter().all(|variant| variant.name != shown) {
+        return Err(Error::new(format!("README.md shows the variant '{shown}', which is not among those to measure")));
+    }
     boards.iter().try_for_each(setup::require)?;
     if arguments.peers {
         peers::require(&boards)?;
@@ -136,7 +140,8 @@ fn measure(arguments: &Arguments, boards: &[Board], models: &[Model], variants: 
                 let title = row.title();
                 eprintln!("Running {} rows of {title}", prepared.artifact.rows);
                 let options = Options { opt: variant.opt, limit: Duration::from_secs(600) };
-                match row.with(emulate::run(board, &prepared.artifact, options), prepared.quality) {
+                let run = || emulate::run(board, &prepared.artifact, options);
+                match row.with(fits(board, prepared).and_then(|()| run()), prepared.quality) {
                     Ok(row) => measured.rows.push(row),
                     Err(error) => measured.failures.push(format!("{title}: {error}")),
                 }
@@ -150,6 +155,19 @@ fn measure(arguments: &Arguments, boards: &[Board], models: &[Model], variants: 
     // Board by board; the sort is stable.
     measured.rows.sort_by_key(|row| boards.iter().position(|board| board.name == row.board));
     Ok(measured)
+}
+
+/// An error where a board has no room for the constants. It spares the build, in which a compiler for a processor of
+/// 16 bits may fail at larger arrays than that can have.
+fn fits(board: &Board, prepared: &Prepared) -> Result<()> {
+    match (prepared.constant_bytes as u64).checked_sub(board.flash.bytes) {
+        None | Some(0) => Ok(()),
+        Some(more) => Err(Error::too_big(format!(
+            "the model does not fit {}: its constants alone take {more} bytes more than the {} bytes of flash that the \
+             board has",
+            board.name, board.flash.bytes
+        ))),
+    }
 }
 
 /// The boards that can be emulated and have one of these cores or names; all of them for no names.

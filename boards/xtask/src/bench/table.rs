@@ -15,18 +15,23 @@ pub fn terminal(rows: &[Row], peers: &[Row]) -> String {
     for board in rows.chunk_by(|a, b| a.board == b.board) {
         let _ = writeln!(text, "\n{} ({})", board[0].board, board[0].core);
         let mut lines = vec![HEAD.map(String::from).to_vec()];
-        let mut notes = String::new();
+        // One note of several variants is one line.
+        let mut notes: Vec<(&str, &str, Vec<&str>)> = Vec::new();
         for model in board.chunk_by(|a, b| a.model == b.model) {
             let is_here = |peer: &&Row| (&peer.board, &peer.model) == (&model[0].board, &model[0].model);
             for row in model.iter().chain(peers.iter().filter(is_here)) {
                 lines.push(line(row));
-                if let Some(note) = &row.note {
-                    let _ = writeln!(notes, "{} {}: {note}", row.model, row.variant);
+                let Some(note) = &row.note else { continue };
+                match notes.iter_mut().find(|(model, known, _)| (*model, *known) == (&row.model, note)) {
+                    Some((.., variants)) => variants.push(&row.variant),
+                    None => notes.push((&row.model, note, vec![&row.variant])),
                 }
             }
         }
         text.push_str(&aligned(&lines));
-        text.push_str(&notes);
+        for (model, note, variants) in notes {
+            let _ = writeln!(text, "{model} {}: {note}", variants.join(", "));
+        }
     }
     text
 }
@@ -173,8 +178,9 @@ fn markdown(rows: &[Row], rustc: &str) -> String {
         previous = &row.model;
         let measured = match &row.figures {
             Some(figures) => {
-                let [mean, _, per_mac, _, flash, ram, stack, quality] = cells(figures);
-                format!("{quality} | {mean} | {per_mac} | {flash} B | {ram} B | {stack} B")
+                let [mean, _, per_mac, cycles, flash, ram, stack, quality] = cells(figures);
+                let cycles = figures.cycles_mean.map_or(String::new(), |_| format!(" ({cycles} cycles)"));
+                format!("{quality} | {mean}{cycles} | {per_mac} | {flash} B | {ram} B | {stack} B")
             }
             None => "does not fit | | | | | ".into(),
         };

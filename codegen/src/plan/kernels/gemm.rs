@@ -25,6 +25,19 @@ pub struct Gemm {
 }
 
 impl Gemm {
+    /// The same layer for operands and results whose element `x[k]` or `y[k]` lies at `k`.
+    pub fn sorted(&self, x: Option<&[usize]>, y: Option<&[usize]>) -> Gemm {
+        let mut layer = self.clone();
+        for o in 0..self.outputs {
+            let from = y.map_or(o, |y| y[o]);
+            (layer.bias[o], layer.multiplier[o]) = (self.bias[from], self.multiplier[from]);
+            for i in 0..self.inputs {
+                layer.weight[o * self.inputs + i] = self.weight[from * self.inputs + x.map_or(i, |x| x[i])];
+            }
+        }
+        layer
+    }
+
     /// The least and the largest sum of output `o`, bias included, for operands within these limits.
     pub fn sums(&self, o: usize, (min, max): (i32, i32)) -> (i64, i64) {
         let (min, max) = (i64::from(min), i64::from(max));

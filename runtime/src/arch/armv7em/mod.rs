@@ -4,9 +4,13 @@
 //! multiplies and adds two of them.
 
 mod gemm;
+mod gemm_nonzero;
+mod nonzero;
 mod widen;
 
 pub use gemm::{Gemm, GemmPairs, fours, pair, stream_len};
+pub use gemm_nonzero::{GemmNonzero, GemmNonzeroPairs, nonzero_stream_len};
+pub use nonzero::{Nonzero, NonzeroBytes, list_words};
 pub use widen::Widen;
 
 /// Words of a row of `elements` activations: two 16-bit integers a word, padded to a multiple of 8 elements with
@@ -19,5 +23,7 @@ pub const fn words(elements: usize) -> usize {
 #[cfg(all(feature = "dynamic", not(tinymlp_arch = "armv7em")))]
 pub mod dynamic {
     pub use super::gemm::portable::{gemm, gemm_pairs};
+    pub use super::gemm_nonzero::portable::{gemm as gemm_nonzero, gemm_pairs as gemm_nonzero_pairs};
+    pub use super::nonzero::portable::{bytes as nonzero_bytes, pairs as nonzero_pairs};
     pub use super::widen::widen;
 }

@@ -132,11 +132,19 @@ impl Model for Peer {{
 ";
     write(
         case.folder,
-        &[("Cargo.toml", manifest("")), ("build.rs", build.into()), ("src/lib.rs", library), ("network.c", source)],
+        &[
+            ("Cargo.toml", manifest("")),
+            ("build.rs", build.into()),
+            ("src/lib.rs", library),
+            ("network.c", source),
+            // Instead of picolibc's script, which lays out a program.
+            ("relocatable.ld", "SECTIONS { }\n".into()),
+        ],
     )?;
     compile(&compiler, case.folder, include)?;
     Ok(Network {
         inputs: case.reference.inputs.concat().iter().flat_map(|x| x.to_le_bytes()).collect(),
+        input_bytes: size_of::<f32>() * input,
         output_bytes: size_of::<f32>() * if case.reference.classifies() { 1 } else { output },
         answer: match case.reference.classifies() {
             true => |bytes| Answer::Class(bytes.first_chunk().map_or(-1, |&b| i32::from_le_bytes(b))),

@@ -67,7 +67,7 @@ impl Reference {
             };
             let same = found.iter().zip(&known).filter(|(a, b)| a == b).count();
             let verdict = if share(same) < 1.0 - SUSPICIOUS { "WRONG: " } else { "" };
-            let note = format!("{verdict}the classes of {who} on {same} of {rows} rows");
+            let note = format!("{verdict}the classes of {who} on {same} of the {rows} rows that ran");
             return (Some(quality), note);
         }
         let error = |outputs: &[Vec<f32>]| {
@@ -137,10 +137,10 @@ mod tests {
         let reference = reference(Some(vec![1, 1]));
         let (quality, note) = reference.judge(&[Answer::Class(1), Answer::Values(vec![0.5, 0.1])], None);
         assert_eq!(quality, Some(Quality::Accuracy { quantized: 0.5, float: 0.5 }));
-        assert_eq!(note, "the classes of the float model on 2 of 2 rows");
+        assert_eq!(note, "the classes of the float model on 2 of the 2 rows that ran");
         let expected = Expected { who: "TFLite", outputs: vec![vec![0.0, 1.0], vec![0.0, 1.0]] };
         let (_, note) = reference.judge(&[Answer::Class(1), Answer::Class(0)], Some(&expected));
-        assert_eq!(note, "WRONG: the classes of TFLite on 1 of 2 rows");
+        assert_eq!(note, "WRONG: the classes of TFLite on 1 of the 2 rows that ran");
     }
 
     #[test]

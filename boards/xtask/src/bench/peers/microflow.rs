@@ -1,4 +1,5 @@
-//! microflow, from crates.io: a macro that compiles a TFLite file, int8 within and float out.
+//! microflow, from crates.io: a macro that compiles a TFLite file, int8 within and float out. It takes its input by
+//! value, as a matrix of `nalgebra`: making that from the array is part of what is measured.
 
 use super::{Answer, Case, Expected, Network, Peer, floats, manifest, write};
 use crate::bench::models::Source;
@@ -59,6 +60,7 @@ impl Model for Peer {{
     write(case.folder, &[("Cargo.toml", manifest(dependencies)), ("src/lib.rs", text)])?;
     Ok(Network {
         inputs: inputs.concat().iter().map(|&q| q as u8).collect(),
+        input_bytes: input,
         output_bytes: size_of::<f32>() * output,
         answer: |bytes| Answer::Values(floats(bytes)),
         expected,

@@ -10,7 +10,7 @@ mod judge;
 mod microflow;
 mod package;
 
-use crate::artifact::Artifact;
+use crate::artifact::{Artifact, Element, Field};
 use crate::bench::models::{Model, Source};
 use crate::bench::row::{Figures, Row};
 use crate::board::Board;
@@ -51,6 +51,8 @@ struct Case<'a> {
 struct Network {
     /// The bytes of its inputs, row after row.
     inputs: Vec<u8>,
+    /// Size of its input type.
+    input_bytes: usize,
     /// Size of its output type.
     output_bytes: usize,
     /// What the bytes of an output say.
@@ -110,14 +112,16 @@ fn run(peer: &Peer, board: &Board, model: &Model, reference: &Reference, macs: u
     fs::create_dir_all(&folder).context(|| format!("cannot create {}", folder.display()))?;
     let network = (peer.network)(&Case { model, board, reference, folder: &folder })?;
     let rows = reference.rows();
+    let array = |count| vec![Field { name: None, offset: 0, count, element: Element::I8 }];
     let artifact = Artifact {
         module: package::module(&folder)?,
         rows,
         inputs: network.inputs,
         // There is no host simulation of a peer: its outputs are judged below.
         outputs: vec![0; rows * network.output_bytes],
-        input_type: Vec::new(),
-        output_type: Vec::new(),
+        // Arrays of bytes: nothing in them is aligned.
+        input_type: array(network.input_bytes),
+        output_type: array(network.output_bytes),
         evaluation: None,
     };
     let board = package::with_peer(board, &folder)?;

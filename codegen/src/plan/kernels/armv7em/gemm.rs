@@ -21,44 +21,92 @@ pub struct Gemm {
 }
 
 impl Gemm {
+    /// Instructions for so many pairs of inputs and groups of eight outputs, its operand's conversion included.
+    pub fn instructions(pairs: f64, groups: f64, plain: bool, unroll: usize) -> f64 {
+        let round = 13.5 + 1.5 / unroll as f64;
+        groups * (pairs * round + 42.0) + if plain { 2.1 * pairs } else { 0.0 }
+    }
+
     /// The layer `from` on an operand packed as `x`.
     pub fn new(from: &kernels::Gemm, x: Packing, pairs: bool, unroll: usize, own: bool) -> Self {
-        let kernels::Gemm { rows, inputs, outputs, ref weight, ref bias, ref multiplier, .. } = *from;
-        let (inputs, outputs) = (inputs.max(1), outputs);
-        let width = words(inputs) * 2;
-        // Rows of weights in the order of the operand's lanes, and biases for what these hold.
-        let rows_of: Vec<Vec<i32>> = weight
-            .chunks_exact(inputs)
-            .map(|row| {
-                let mut lanes = vec![0; width];
-                row.iter().enumerate().for_each(|(k, &w)| lanes[x.position(k)] = w.into());
-                lanes
-            })
-            .collect();
-        let bias_of = |o: usize| bias[o].wrapping_sub(x.offset.wrapping_mul(rows_of[o].iter().sum()));
-        let (zero_row, mut stream) = (vec![0; width], Vec::new());
-        let row = |o: usize| rows_of.get(o).unwrap_or(&zero_row);
-        let per_output = |o: usize, f: &dyn Fn(usize) -> i32| if o < outputs { f(o) } else { 0 };
-        let groups =
-            (0..fours(outputs)).map(|g| (4 * g, 4)).chain((pair(outputs) > 0).then_some((4 * fours(outputs), 2)));
-        for (first, size) in groups {
-            for a in (first..first + size).step_by(2) {
-                let [one, other] = [a, a + 1].map(|o| per_output(o, &bias_of));
-                stream.extend([one as u32, one.wrapping_add(other.wrapping_mul(256)) as u32]);
+        let lanes = Lanes::new(from, x);
+        let Sizes { rows, inputs, outputs } = Sizes::of(from);
+        let mut stream = Vec::new();
+        let fours_then_pair = (0..fours(outputs)).map(|g| (4 * g, 4));
+        for (first, size) in fours_then_pair.chain((pair(outputs) > 0).then_some((4 * fours(outputs), 2))) {
+            stream.extend((first..first + size).step_by(2).flat_map(|a| lanes.bias(a)));
+            for k in (0..lanes.width).step_by(2) {
+                stream.extend((first..first + size).step_by(2).map(|a| lanes.word(a, k)));
             }
-            for k in (0..width).step_by(2) {
-                for a in (first..first + size).step_by(2) {
-                    let lane = |k: usize| (row(a)[k] + 256 * row(a + 1)[k]) as u32 & 0xffff;
-                    stream.push(lane(k) | lane(k + 1) << 16);
-                }
-            }
-            for a in (first..first + size).step_by(2) {
-                let [one, other] = [a, a + 1].map(|o| per_output(o, &|o| multiplier[o]));
-                stream.extend([one as u32, (other / 256) as u32]);
-            }
+            stream.extend((first..first + size).step_by(2).flat_map(|a| lanes.multiplier(a)));
         }
         let zero_point = from.limits.zero_point + if pairs { 128 } else { 0 };
         Self { rows, inputs, outputs, zero_point, stream, pairs, unroll, own }
+    }
+}
+
+/// Numbers of rows, inputs and outputs of a layer.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes {
+    /// Rows.
+    pub rows: usize,
+    /// Features in.
+    pub inputs: usize,
+    /// Features out.
+    pub outputs: usize,
+}
+
+impl Sizes {
+    /// Those of a layer.
+    pub fn of(layer: &kernels::Gemm) -> Self {
+        Self { rows: layer.rows, inputs: layer.inputs.max(1), outputs: layer.outputs }
+    }
+}
+
+/// A layer's constants for an operand in lanes, two outputs at a time: those of `a` and of `a + 1`. What is beyond the
+/// last output is zero.
+pub(super) struct Lanes<'g> {
+    from: &'g kernels::Gemm,
+    /// Rows of weights in the order of the operand's lanes.
+    rows: Vec<Vec<i32>>,
+    /// Added to the operand.
+    offset: i32,
+    /// Lanes of a row.
+    pub(super) width: usize,
+}
+
+impl<'g> Lanes<'g> {
+    pub(super) fn new(from: &'g kernels::Gemm, x: Packing) -> Self {
+        let width = words(from.inputs.max(1)) * 2;
+        let row = |row: &[i8]| {
+            let mut lanes = vec![0; width];
+            row.iter().enumerate().for_each(|(k, &w)| lanes[x.position(k)] = w.into());
+            lanes
+        };
+        let rows = from.weight.chunks_exact(from.inputs.max(1)).map(row).collect();
+        Self { from, rows, offset: x.offset, width }
+    }
+
+    /// `A` and `A + 256 * B`.
+    pub(super) fn bias(&self, a: usize) -> [u32; 2] {
+        let bias = |o: usize| {
+            let sum = |row: &Vec<i32>| row.iter().sum::<i32>();
+            self.rows.get(o).map_or(0, |row| self.from.bias[o].wrapping_sub(self.offset.wrapping_mul(sum(row))))
+        };
+        [bias(a) as u32, bias(a).wrapping_add(bias(a + 1).wrapping_mul(256)) as u32]
+    }
+
+    /// The weights of lanes `k` and `k + 1`.
+    pub(super) fn word(&self, a: usize, k: usize) -> u32 {
+        let weight = |o: usize, k: usize| self.rows.get(o).map_or(0, |row| row[k]);
+        let lane = |k: usize| (weight(a, k) + 256 * weight(a + 1, k)) as u32 & 0xffff;
+        lane(k) | lane(k + 1) << 16
+    }
+
+    /// The second divided by 256.
+    pub(super) fn multiplier(&self, a: usize) -> [u32; 2] {
+        let multiplier = |o: usize| self.from.multiplier.get(o).map_or(0, |&m| m as u32);
+        [multiplier(a), multiplier(a + 1) / 256]
     }
 }
 

@@ -1,7 +1,11 @@
 //! Kernels of [`tinymlp::arch::armv7em`].
 
 mod gemm;
+mod gemm_nonzero;
+mod nonzero;
 mod widen;
 
-pub use gemm::Gemm;
+pub use gemm::{Gemm, Sizes};
+pub use gemm_nonzero::GemmNonzero;
+pub use nonzero::Nonzero;
 pub use widen::Widen;

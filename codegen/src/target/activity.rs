@@ -1,0 +1,57 @@
+//! Which activations are zero, and how often.
+
+use crate::data::Rows;
+use crate::plan::simulate::Simulator;
+use crate::plan::{Plan, ValueId};
+use std::sync::Arc;
+
+/// Rows of calibration data that are looked at.
+const ROWS: usize = 128;
+
+/// Of every value, which elements are zero (equal to the zero point).
+pub(super) struct Activity {
+    /// By value, row and element: whether it is not zero. A value of several rows has as many for every row of data.
+    nonzero: Vec<Vec<Vec<bool>>>,
+}
+
+impl Activity {
+    /// What the rows show.
+    pub(super) fn new(plan: &Plan, rows: &Rows) -> Self {
+        let mut simulator = Simulator::new(plan);
+        let mut nonzero = vec![Vec::new(); plan.values.len()];
+        // Spread over the data, which may be sorted by class.
+        for row in (0..rows.len()).step_by(rows.len().div_ceil(ROWS).max(1)) {
+            simulator.run_real(&rows.row(row));
+            for (id, rows) in nonzero.iter_mut().enumerate() {
+                let (zero, features) = (plan.values[id].quant.zero_point, plan.values[id].features().max(1));
+                let integers = simulator.integers(id as ValueId);
+                rows.extend(integers.chunks_exact(features).map(|row| row.iter().map(|&q| q != zero).collect()));
+            }
+        }
+        Self { nonzero }
+    }
+
+    /// Share of the elements of a value that are zero.
+    pub(super) fn zeros(&self, value: ValueId) -> f64 {
+        let elements = self.nonzero[value].iter().flatten();
+        let (all, nonzero) = elements.fold((0usize, 0usize), |(all, n), &e| (all + 1, n + usize::from(e)));
+        (all - nonzero) as f64 / all.max(1) as f64
+    }
+
+    /// Rows of a value whose element `order[k]` lies at `k`.
+    pub(super) fn rows(&self, value: ValueId, order: Option<&[usize]>) -> Vec<Vec<bool>> {
+        let rows = self.nonzero[value].iter();
+        let sorted =
+            |row: &Vec<bool>| order.map_or_else(|| row.clone(), |order| order.iter().map(|&k| row[k]).collect());
+        rows.map(sorted).collect()
+    }
+
+    /// The elements of a row, those that are most often not zero first.
+    pub(super) fn order(&self, value: ValueId) -> Arc<[usize]> {
+        let rows = &self.nonzero[value];
+        let features = rows.first().map_or(0, Vec::len);
+        let mut order: Vec<usize> = (0..features).collect();
+        order.sort_by_key(|&k| std::cmp::Reverse(rows.iter().filter(|row| row[k]).count()));
+        order.into()
+    }
+}
