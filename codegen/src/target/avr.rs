@@ -41,3 +41,16 @@ impl Architecture for Avr {
         Some(Arc::new(avr::Lookup::new(kernel.lookup()?)?))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::target::Core;
+
+    #[test]
+    fn names() {
+        assert_eq!(Core::of_triple("avr-none"), Core::Avr);
+        for name in ["avr", "atmega328p", "arduino-uno", "avr-none"] {
+            assert_eq!(name.parse(), Ok(Core::Avr));
+        }
+    }
+}
