@@ -5,7 +5,9 @@
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rustc-check-cfg=cfg(tinymlp_arch, values(\"armv6m\", \"armv7em\", \"avr\", \"riscv32m\"))");
+    println!(
+        "cargo::rustc-check-cfg=cfg(tinymlp_arch, values(\"armv6m\", \"armv7em\", \"avr\", \"riscv32e\", \"riscv32m\"))"
+    );
     let target = std::env::var("TARGET").unwrap_or_default();
     let arch = match target.split('-').next().unwrap_or_default() {
         "thumbv6m" | "thumbv7m" | "thumbv8m.base" => Some("armv6m"),
@@ -13,6 +15,7 @@ fn main() {
         "avr" => Some("avr"),
         // The assembly counts on compressed instructions.
         "riscv32imc" | "riscv32imac" | "riscv32imafc" => Some("riscv32m"),
+        "riscv32ec" | "rv32ec" => Some("riscv32e"),
         _ => None,
     };
     if let Some(arch) = arch {

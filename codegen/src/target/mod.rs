@@ -9,6 +9,7 @@ mod activity;
 mod armv6m;
 mod armv7em;
 mod avr;
+mod riscv32e;
 mod riscv32m;
 #[cfg(test)]
 mod tests;
@@ -48,6 +49,8 @@ pub enum Core {
     Avr,
     /// RV32IMC: with multiplication and compressed instructions, as the ESP32-C3 has them.
     Rv32imc,
+    /// RV32EC: sixteen registers, no multiplication, as the CH32V003 has it.
+    Rv32ec,
 }
 
 /// What comes first where kernels can be either fast or small.
@@ -63,6 +66,9 @@ pub enum Mode {
 }
 
 impl Core {
+    /// All of them.
+    pub const ALL: [Core; 5] = [Core::Portable, Core::Armv6m, Core::Armv7em, Core::Avr, Core::Rv32imc];
+
     /// Names that [`Core::from_str`] takes, with what they mean.
     const NAMES: &'static [(&'static str, Core)] = &[
         ("portable", Core::Portable),
@@ -91,6 +97,10 @@ impl Core {
         ("riscv32imc-unknown-none-elf", Core::Rv32imc),
         ("riscv32imac-unknown-none-elf", Core::Rv32imc),
         ("riscv32imafc-unknown-none-elf", Core::Rv32imc),
+        ("ch32v003", Core::Rv32ec),
+        ("rv32ec", Core::Rv32ec),
+        ("riscv32ec", Core::Rv32ec),
+        ("riscv32ec-unknown-none-elf", Core::Rv32ec),
     ];
 
     /// The core of a Rust target triple; portable where there are no kernels for it.
@@ -106,6 +116,7 @@ impl Core {
             Core::Armv7em => Some(&armv7em::Armv7em),
             Core::Avr => Some(&avr::Avr),
             Core::Rv32imc => Some(&riscv32m::Riscv32m),
+            Core::Rv32ec => Some(&riscv32e::Riscv32e),
         }
     }
 }
@@ -143,6 +154,7 @@ impl fmt::Display for Core {
             Core::Armv7em => "armv7em",
             Core::Avr => "avr",
             Core::Rv32imc => "rv32imc",
+            Core::Rv32ec => "rv32ec",
         })
     }
 }

@@ -16,6 +16,7 @@ mod mat_mul;
 mod mul;
 mod p_relu;
 mod reduce;
+pub mod riscv32e;
 pub mod riscv32m;
 mod softmax;
 mod strided;
