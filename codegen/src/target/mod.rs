@@ -193,6 +193,11 @@ trait Architecture {
     fn other(&self, _kernel: &dyn Kernel) -> Option<Arc<dyn Kernel>> {
         None
     }
+
+    /// What the user should know of a step that keeps its portable kernel.
+    fn note(&self, _step: &Step) -> Option<String> {
+        None
+    }
 }
 
 impl Plan {
@@ -260,8 +265,9 @@ impl Plan {
             } else {
                 // A value that is written again has to be converted again.
                 operands.retain(|&(value, _, _), _| value != step.output);
-                if let Some(kernel) = architecture.other(&*step.kernel) {
-                    step.kernel = kernel;
+                match architecture.other(&*step.kernel) {
+                    Some(kernel) => step.kernel = kernel,
+                    None => self.notes.extend(architecture.note(&step)),
                 }
             }
             steps.push(step);
