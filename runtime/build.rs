@@ -5,15 +5,17 @@
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rustc-check-cfg=cfg(tinymlp_arch, values(\"armv6m\", \"armv7em\", \"avr\"))");
+    println!("cargo::rustc-check-cfg=cfg(tinymlp_arch, values(\"armv6m\", \"armv7em\", \"armv8m\", \"avr\"))");
     let target = std::env::var("TARGET").unwrap_or_default();
-    let arch = match target.split('-').next().unwrap_or_default() {
-        "thumbv6m" | "thumbv7m" | "thumbv8m.base" => Some("armv6m"),
-        "thumbv7em" => Some("armv7em"),
-        "avr" => Some("avr"),
-        _ => None,
+    let architectures: &[&str] = match target.split('-').next().unwrap_or_default() {
+        "thumbv6m" | "thumbv7m" | "thumbv8m.base" => &["armv6m"],
+        "thumbv7em" => &["armv7em"],
+        // One target for cores with and without extensions: the generated module decides what it calls.
+        "thumbv8m.main" => &["armv6m", "armv7em", "armv8m"],
+        "avr" => &["avr"],
+        _ => &[],
     };
-    if let Some(arch) = arch {
+    for arch in architectures {
         println!("cargo::rustc-cfg=tinymlp_arch=\"{arch}\"");
     }
 }

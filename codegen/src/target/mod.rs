@@ -59,7 +59,7 @@ pub enum Mode {
 
 impl Core {
     /// Names that [`Core::from_str`] takes, with what they mean.
-    const NAMES: [(&'static str, Core); 21] = [
+    const NAMES: [(&'static str, Core); 23] = [
         ("portable", Core::Portable),
         ("cortex-m0", Core::Armv6m),
         ("cortex-m0plus", Core::Armv6m),
@@ -77,6 +77,8 @@ impl Core {
         ("armv7em", Core::Armv7em),
         ("thumbv7em-none-eabi", Core::Armv7em),
         ("thumbv7em-none-eabihf", Core::Armv7em),
+        ("thumbv8m.main-none-eabi", Core::Armv7em),
+        ("thumbv8m.main-none-eabihf", Core::Armv7em),
         ("avr", Core::Avr),
         ("atmega328p", Core::Avr),
         ("arduino-uno", Core::Avr),
@@ -84,6 +86,9 @@ impl Core {
     ];
 
     /// The core of a Rust target triple; portable where there are no kernels for it.
+    ///
+    /// `thumbv8m.main` is taken for a core with the DSP extension, which is an option of Cortex-M33 that nearly every
+    /// chip has. One without it needs [`Core::Armv6m`] or [`Core::Portable`].
     pub fn of_triple(triple: &str) -> Core {
         let known = Self::NAMES.iter().find(|(name, _)| *name == triple && name.contains("-none"));
         known.map_or(Core::Portable, |(_, core)| *core)
