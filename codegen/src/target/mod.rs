@@ -9,6 +9,7 @@ mod activity;
 mod armv6m;
 mod armv7em;
 mod avr;
+mod helium;
 
 use crate::data::Rows;
 use crate::plan::kernels::{Gemm, Kernel};
@@ -41,6 +42,8 @@ pub enum Core {
     Armv6m,
     /// With the DSP extension of Armv7E-M or Armv8-M: Cortex-M4, M7, M33.
     Armv7em,
+    /// With Helium, the vector extension of Armv8.1-M: Cortex-M55, M85.
+    Helium,
     /// AVR with a multiplier: ATmega.
     Avr,
 }
@@ -59,7 +62,7 @@ pub enum Mode {
 
 impl Core {
     /// Names that [`Core::from_str`] takes, with what they mean.
-    const NAMES: [(&'static str, Core); 23] = [
+    const NAMES: [(&'static str, Core); 27] = [
         ("portable", Core::Portable),
         ("cortex-m0", Core::Armv6m),
         ("cortex-m0plus", Core::Armv6m),
@@ -79,6 +82,10 @@ impl Core {
         ("thumbv7em-none-eabihf", Core::Armv7em),
         ("thumbv8m.main-none-eabi", Core::Armv7em),
         ("thumbv8m.main-none-eabihf", Core::Armv7em),
+        ("cortex-m55", Core::Helium),
+        ("cortex-m85", Core::Helium),
+        ("armv8.1m", Core::Helium),
+        ("helium", Core::Helium),
         ("avr", Core::Avr),
         ("atmega328p", Core::Avr),
         ("arduino-uno", Core::Avr),
@@ -99,6 +106,7 @@ impl Core {
             Core::Portable => None,
             Core::Armv6m => Some(&armv6m::Armv6m),
             Core::Armv7em => Some(&armv7em::Armv7em),
+            Core::Helium => Some(&helium::Helium),
             Core::Avr => Some(&avr::Avr),
         }
     }
@@ -135,6 +143,7 @@ impl fmt::Display for Core {
             Core::Portable => "portable",
             Core::Armv6m => "armv6m",
             Core::Armv7em => "armv7em",
+            Core::Helium => "helium",
             Core::Avr => "avr",
         })
     }

@@ -30,3 +30,4 @@ macro_rules! extensions {
 pub mod armv6m;
 pub mod armv7em;
 pub mod avr;
+pub mod helium;
