@@ -9,6 +9,7 @@ mod activity;
 mod armv6m;
 mod armv7em;
 mod avr;
+mod helium;
 mod riscv32e;
 mod riscv32m;
 #[cfg(test)]
@@ -45,6 +46,8 @@ pub enum Core {
     Armv6m,
     /// With the DSP extension of Armv7E-M or Armv8-M: Cortex-M4, M7, M33.
     Armv7em,
+    /// With Helium, the vector extension of Armv8.1-M: Cortex-M55, M85.
+    Helium,
     /// AVR with a multiplier: ATmega.
     Avr,
     /// RV32IMC: with multiplication and compressed instructions, as the ESP32-C3 has them.
@@ -67,7 +70,8 @@ pub enum Mode {
 
 impl Core {
     /// All of them.
-    pub const ALL: [Core; 6] = [Core::Portable, Core::Armv6m, Core::Armv7em, Core::Avr, Core::Rv32imc, Core::Rv32ec];
+    pub const ALL: [Core; 7] =
+        [Core::Portable, Core::Armv6m, Core::Armv7em, Core::Helium, Core::Avr, Core::Rv32imc, Core::Rv32ec];
 
     /// Names that [`Core::from_str`] takes, with what they mean.
     const NAMES: &'static [(&'static str, Core)] = &[
@@ -88,6 +92,12 @@ impl Core {
         ("armv7em", Core::Armv7em),
         ("thumbv7em-none-eabi", Core::Armv7em),
         ("thumbv7em-none-eabihf", Core::Armv7em),
+        ("thumbv8m.main-none-eabi", Core::Armv7em),
+        ("thumbv8m.main-none-eabihf", Core::Armv7em),
+        ("cortex-m55", Core::Helium),
+        ("cortex-m85", Core::Helium),
+        ("armv8.1m", Core::Helium),
+        ("helium", Core::Helium),
         ("avr", Core::Avr),
         ("atmega328p", Core::Avr),
         ("arduino-uno", Core::Avr),
@@ -104,6 +114,9 @@ impl Core {
     ];
 
     /// The core of a Rust target triple; portable where there are no kernels for it.
+    ///
+    /// `thumbv8m.main` is taken for a core with the DSP extension, which is an option of Cortex-M33 that nearly every
+    /// chip has. One without it needs [`Core::Armv6m`] or [`Core::Portable`].
     pub fn of_triple(triple: &str) -> Core {
         let known = Self::NAMES.iter().find(|(name, _)| *name == triple && name.contains("-none"));
         known.map_or(Core::Portable, |(_, core)| *core)
@@ -114,6 +127,7 @@ impl Core {
             Core::Portable => None,
             Core::Armv6m => Some(&armv6m::Armv6m),
             Core::Armv7em => Some(&armv7em::Armv7em),
+            Core::Helium => Some(&helium::Helium),
             Core::Avr => Some(&avr::Avr),
             Core::Rv32imc => Some(&riscv32m::Riscv32m),
             Core::Rv32ec => Some(&riscv32e::Riscv32e),
@@ -152,6 +166,7 @@ impl fmt::Display for Core {
             Core::Portable => "portable",
             Core::Armv6m => "armv6m",
             Core::Armv7em => "armv7em",
+            Core::Helium => "helium",
             Core::Avr => "avr",
             Core::Rv32imc => "rv32imc",
             Core::Rv32ec => "rv32ec",

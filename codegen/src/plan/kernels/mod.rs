@@ -11,6 +11,7 @@ pub mod avr;
 mod concat;
 mod div;
 mod gemm;
+pub mod helium;
 mod lookup;
 mod mat_mul;
 mod mul;

@@ -1,0 +1,28 @@
+//! Cortex-M55, M85: vectors of int8.
+
+use super::{Architecture, Layer, Target};
+use crate::plan::Type;
+use crate::plan::kernels::{Kernel, helium};
+use crate::plan::layout::Layout;
+use std::sync::Arc;
+
+pub(super) struct Helium;
+
+impl Architecture for Helium {
+    fn takes(&self, layer: &Layer) -> bool {
+        // Everything else is exact: sums wrap as the portable loop's, and limits may be any.
+        layer.x.quant.ty == Type::I8 && layer.y.quant.ty == Type::I8 && layer.gemm.inputs > 0
+    }
+
+    fn operand(&self, _: &Layer, _: Target) -> (Layout, Option<Arc<dyn Kernel>>) {
+        (Layout::Plain, None)
+    }
+
+    fn between(&self) -> Layout {
+        Layout::Plain
+    }
+
+    fn layer(&self, layer: &Layer, _: Target) -> Arc<dyn Kernel> {
+        Arc::new(helium::Gemm::new(layer.gemm))
+    }
+}
