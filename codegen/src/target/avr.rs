@@ -52,7 +52,19 @@ impl Architecture for Avr {
 
 #[cfg(test)]
 mod tests {
-    use crate::target::Core;
+    use super::super::{Core, tests};
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn every_kernel_computes_what_the_portable_one_does(case in tests::cases(40, 40), common: bool) {
+            let case = tests::short(case, common);
+            for target in tests::targets(Core::Avr) {
+                tests::compare(&Avr, &case, target);
+            }
+        }
+    }
 
     #[test]
     fn names() {
