@@ -8,4 +8,5 @@ mod widen;
 pub use gemm::{Gemm, Sizes};
 pub use gemm_nonzero::GemmNonzero;
 pub use nonzero::Nonzero;
+use nonzero::nonzero_pairs;
 pub use widen::Widen;
