@@ -7,6 +7,8 @@ pub struct Cost {
     pub instructions: Instructions,
     /// The functions it calls.
     pub code: Vec<Function>,
+    /// Bytes of constants beside the arrays, which say how large a layer is.
+    pub head: usize,
     /// Bytes of stack.
     pub stack: usize,
     /// Whether the time is the same whatever the data.

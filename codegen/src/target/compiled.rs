@@ -48,38 +48,38 @@ const fn portable(op: &'static str, call: usize, element: f64, mac: f64, bytes: 
 }
 
 const ARMV6M: Compiled = Compiled {
-    around: 20,
-    around_bytes: 40,
-    call: 6,
-    call_bytes: 24,
+    around: 4,
+    around_bytes: 4,
+    call: 7,
+    call_bytes: 20,
     stack: 16,
     loops: &[portable("Gemm", 30, 40.0, 9.0, 300, 60), portable("Lookup", 10, 8.0, 0.0, 40, 20)],
     unknown: portable("", 40, 60.0, 0.0, 400, 60),
 };
 const ARMV7EM: Compiled = Compiled {
-    around: 10,
-    around_bytes: 40,
+    around: 7,
+    around_bytes: 8,
     call: 5,
-    call_bytes: 24,
+    call_bytes: 18,
     stack: 24,
     loops: &[portable("Gemm", 30, 20.0, 5.0, 300, 60), portable("Lookup", 10, 5.0, 0.0, 40, 20)],
     unknown: portable("", 40, 30.0, 0.0, 400, 60),
 };
 const RV32IMC: Compiled = Compiled {
-    around: 10,
-    around_bytes: 40,
-    call: 7,
-    call_bytes: 30,
-    stack: 32,
+    around: 14,
+    around_bytes: 4,
+    call: 9,
+    call_bytes: 40,
+    stack: 12,
     loops: &[portable("Gemm", 30, 20.0, 7.0, 300, 60), portable("Lookup", 10, 6.0, 0.0, 40, 20)],
     unknown: portable("", 40, 30.0, 0.0, 400, 60),
 };
 const AVR: Compiled = Compiled {
     around: 20,
-    around_bytes: 60,
+    around_bytes: 42,
     call: 12,
-    call_bytes: 36,
-    stack: 6,
+    call_bytes: 16,
+    stack: 7,
     loops: &[portable("Gemm", 60, 300.0, 30.0, 800, 60)],
     unknown: portable("", 60, 200.0, 0.0, 1000, 40),
 };
@@ -111,6 +111,7 @@ impl Compiled {
         Cost {
             instructions: Instructions { mean, max: 1.5 * mean },
             code: vec![Function { name: format!("kernels::{} {views:?}", kernel.op()), bytes }],
+            head: 0,
             stack: known.stack,
             fixed: false,
         }

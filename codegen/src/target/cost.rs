@@ -68,7 +68,7 @@ impl Plan {
                 let seen = Seen { nonzero: &nonzero, lowest, highest };
                 let counted = step.kernel.cost(&seen);
                 let is_counted = counted.is_some();
-                let Cost { instructions, code, stack, .. } =
+                let Cost { instructions, code, head, stack, .. } =
                     counted.unwrap_or_else(|| compiled.portable(&*step.kernel, self.target.mode));
                 let calls = compiled.calls(step);
                 let mut code_bytes = compiled.call_bytes * calls;
@@ -80,7 +80,7 @@ impl Plan {
                 let call = (compiled.call * calls) as f64;
                 StepCost {
                     instructions: Instructions { mean: instructions.mean + call, max: instructions.max + call },
-                    constant_bytes: self.constants(step),
+                    constant_bytes: self.constants(step) + head,
                     code_bytes,
                     ram_bytes: self.in_arena(step),
                     stack_bytes: compiled.stack + stack,
@@ -92,10 +92,9 @@ impl Plan {
         let around = compiled.around as f64;
         let instructions =
             Instructions { mean: around + sum(|s| s.instructions.mean), max: around + sum(|s| s.instructions.max) };
-        let constant_bytes = self.constant_bytes();
         Some(Prediction {
             instructions,
-            constant_bytes,
+            constant_bytes: steps.iter().map(|s| s.constant_bytes).sum(),
             code_bytes: compiled.around_bytes + steps.iter().map(|s| s.code_bytes).sum::<usize>(),
             ram_bytes: self.arena_bytes + self.constants_in_ram(),
             stack_bytes: steps.iter().map(|s| s.stack_bytes).max().unwrap_or_default(),

@@ -180,6 +180,38 @@ impl Gemm {
             Time::Relu => case.negative * 4.0 + (1.0 - case.negative) * (2.0 + scale),
             _ => scale,
         };
+        let finish = 1 + usize::from(self.wide) + if self.bytes { 3 } else { 0 } + 6;
+        n(begin) + rounds + leave + products + n(g) * scale + n(self.stores(g)) + n(finish)
+    }
+
+    /// Bytes of the code for groups of `g` outputs: two an instruction.
+    fn code(&self, g: usize) -> usize {
+        let biases = if g >= 8 { 14 + 3 * (g - 8) } else { 1 + g.min(4) + 3 * g.saturating_sub(4) };
+        let begin = 27 + 1 + biases + if g < 10 { 2 } else { 0 } + 1;
+        let (jump, test) = match (self.skip, g > 8) {
+            (Skip::Words, true) => (0, 4 + 4),
+            (Skip::Words, false) => (0, 3 + 4),
+            _ => (2, 0),
+        };
+        let input = 1 + if self.skip == Skip::None { 0 } else { 2 } + 3 * g;
+        let round = match g {
+            0..=8 => 2 + 2,
+            9 => 3 + 3,
+            _ => 3 + 4,
+        };
+        let limit = match self.time {
+            Time::Constant => 7,
+            Time::Branches => 5,
+            Time::Relu => 9,
+        };
+        let scale = 7 + if self.wide || g == 10 { 3 } else { 2 } + limit;
+        let finish = 1 + usize::from(self.wide) + if self.bytes { 3 } else { 0 } + 6 + 8;
+        // And perhaps two bytes before an address that is a multiple of four.
+        2 * (begin + jump + test + 4 * input + round + g * scale + self.stores(g) + finish) + 2
+    }
+
+    /// Instructions that load what results are made with, and store those of a group of `g`.
+    fn stores(&self, g: usize) -> usize {
         // Bytes for the next layer are summed up, int8 have 128 taken off.
         let store = if self.bytes { 1 } else { 2 };
         let further = g.saturating_sub(2) * (store + usize::from(self.bytes)) + g.saturating_sub(4);
@@ -188,27 +220,7 @@ impl Gemm {
             (_, true) => 4 + 2 * store,
             (_, false) => 2 * store,
         };
-        let results = 1 + if !self.wide && g < 10 { 2 } else { 0 } + 1 + pair + 1 + further;
-        let finish = 1 + usize::from(self.wide) + if self.bytes { 3 } else { 0 } + 6;
-        n(begin) + rounds + leave + products + n(g) * scale + n(results) + n(finish)
-    }
-
-    /// Bytes of the code for groups of `g` outputs.
-    fn code(&self, g: usize) -> usize {
-        let each = 2 + if self.skip == Skip::None { 0 } else { 4 } + 6 * g;
-        let scale = match self.time {
-            Time::Constant => 14,
-            Time::Branches => 10,
-            Time::Relu => 18,
-        };
-        let scale = 14 + if self.wide || g == 10 { 6 } else { 4 } + scale;
-        let store = if self.bytes { 4 } else { 4 };
-        let skip = match (self.skip, g > 8) {
-            (Skip::Words, true) => 18,
-            (Skip::Words, false) => 14,
-            _ => 4,
-        };
-        160 + 4 * each + g * (scale + store) + 6 * g.saturating_sub(4) + skip
+        1 + if !self.wide && g < 10 { 2 } else { 0 } + 1 + pair + 1 + further
     }
 }
 
@@ -270,6 +282,7 @@ impl Kernel for Gemm {
             instructions: instructions.times(self.rows),
             code: code.collect(),
             stack: 72,
+            head: 16 * self.calls() / self.rows.max(1),
             fixed: self.skip == Skip::None && self.time == Time::Constant,
         })
     }

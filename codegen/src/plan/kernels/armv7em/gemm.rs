@@ -47,8 +47,9 @@ impl Gemm {
         // Code for one length runs through up to eight rounds without a test.
         let (begin, tests) = match (self.own, rounds > 8) {
             (false, _) => (3, rounds.div_ceil(self.unroll)),
-            (true, false) => (2, 0),
-            (true, true) => (2, rounds / 8),
+            // One fills up to an address that is a multiple of four.
+            (true, false) => (3, 0),
+            (true, true) => (3, rounds / 8),
         };
         let four = begin + 27 * rounds + 3 * tests + if self.pairs { 19 } else { 22 };
         let store = match (self.pairs, pair(self.outputs)) {
@@ -178,17 +179,23 @@ impl Kernel for Gemm {
 
     fn cost(&self, _: &Seen) -> Option<Cost> {
         let rounds = words(self.inputs) / 4;
-        let (name, base) = match (self.own, self.pairs) {
-            (false, false) => (format!("armv7em::gemm<{}>", self.unroll), 256),
-            (false, true) => (format!("armv7em::gemm_pairs<{}>", self.unroll), 256),
-            (true, false) => (format!("armv7em::gemm_own<{rounds}>"), 256),
-            (true, true) => (format!("armv7em::gemm_pairs_own<{rounds}>"), 256),
+        // Counted from the assembly: rounds of four outputs, and of two, and what is around them.
+        let (name, bytes) = match self.own {
+            false => {
+                let far = 2 * usize::from(self.unroll > 1) + 2 * usize::from(self.unroll > 2);
+                (self.unroll, 234 + far + 108 * self.unroll)
+            }
+            true if rounds <= 8 => (rounds, 168 + (108 + 56) * rounds),
+            true => (rounds, 176 + 108 * (8 + rounds % 8) + 56 + 8),
         };
-        let bytes = base + 108 * self.unroll;
+        let (kind, store) = if self.pairs { ("gemm_pairs", 0) } else { ("gemm", 12) };
+        let name = format!("armv7em::{kind}{}<{name}>", if self.own { "_own" } else { "" });
+        let bytes = bytes + store;
         Some(Cost {
             instructions: Instructions::fixed(self.instructions()).times(self.rows),
             code: vec![Function { name, bytes }],
             stack: 64,
+            head: 20,
             fixed: true,
         })
     }

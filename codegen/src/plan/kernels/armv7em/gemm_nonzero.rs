@@ -94,11 +94,12 @@ impl Kernel for GemmNonzero {
         let mean = seen.mean(filled(all), |row| filled(super::nonzero_pairs(self.packing, row)));
         let (mean, max) = (self.instructions(mean), self.instructions(filled(all) as f64));
         let name = format!("armv7em::{}<{}>", self.op(), self.fill);
-        let bytes = 200 + 52 * self.fill;
+        let bytes = 168 + if self.pairs { 0 } else { 12 } + 62 * self.fill + if self.fill > 2 { 2 } else { 0 };
         Some(Cost {
             instructions: Instructions { mean, max }.times(self.sizes.rows),
             code: vec![Function { name, bytes }],
             stack: 60,
+            head: 12,
             fixed: false,
         })
     }

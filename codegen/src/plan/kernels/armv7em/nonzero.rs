@@ -75,11 +75,12 @@ impl Kernel for Nonzero {
         let max = (full + 5 * (self.fill - 1)) as f64;
         let instructions = Instructions { mean: seen.mean(full, row), max };
         let name = format!("armv7em::{}<{}>", self.op(), self.fill);
-        let (bytes, stack) = if self.bytes { (86, 16) } else { (58, 8) };
+        let (bytes, stack) = if self.bytes { (82, 16) } else { (54, 8) };
         Some(Cost {
             instructions: instructions.times(self.rows),
             code: vec![Function { name, bytes }],
             stack,
+            head: 0,
             fixed: false,
         })
     }

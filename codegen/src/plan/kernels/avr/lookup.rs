@@ -33,6 +33,7 @@ impl Kernel for Lookup {
             instructions: Instructions::fixed(6 + 9 * self.0.len),
             code: vec![Function { name: "avr::lookup".into(), bytes: 30 }],
             stack: 4,
+            head: 0,
             fixed: true,
         })
     }

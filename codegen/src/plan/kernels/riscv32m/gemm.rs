@@ -83,17 +83,22 @@ impl Code {
         n(saved + 5 + usize::from(self.skip)) + n(groups(outputs, group)) * one
     }
 
-    /// Bytes of code.
+    /// Bytes of code, compressed instructions where there are some. Counted from the assembly.
     pub fn bytes(&self) -> usize {
         let Code { group, unroll, .. } = *self;
         let saved = if group > 5 { 4 * (group - 5) + 4 } else { 0 };
         let input = if self.skip { 12 } else { 4 } + 10 * group;
-        let result = match (self.constant_time, self.relu) {
-            (true, _) => 36,
-            (_, true) => 28,
-            _ => 26,
+        // Two registers of sums are among those that short instructions reach.
+        let (result, short) = match (self.constant_time, self.relu) {
+            (true, _) => (42, 8),
+            (false, true) => (30, 4),
+            (false, false) => (28, 4),
         };
-        60 + saved + unroll * input + group * (2 + result) + if group % 4 > 0 { 4 } else { 0 }
+        let short = short * group.saturating_sub(5).min(2);
+        let jump = if unroll > 1 { 18 } else { 0 };
+        let steps = if group * unroll < 32 { 2 } else { 4 } + if group < 6 { 2 } else { 4 };
+        let fill = if group.is_multiple_of(4) { 0 } else { 4 };
+        50 + 2 * usize::from(self.skip) + saved + jump + unroll * input + fill + steps + group * (4 + result) - short
     }
 }
 
@@ -170,7 +175,9 @@ impl Kernel for Gemm {
         Some(Cost {
             instructions: instructions.times(self.rows),
             code: vec![Function { name, bytes: self.code.bytes() }],
-            stack: (4 * group.saturating_sub(5)).next_multiple_of(16),
+            // The caller's frame has a free word at its end.
+            stack: if group > 5 { 4 + (4 * (group - 5)).next_multiple_of(16) } else { 0 },
+            head: 20,
             fixed: constant_time,
         })
     }
