@@ -5,6 +5,8 @@ use crate::graph::eval::Evaluator;
 use crate::graph::{Graph, Kind, Op, TensorId};
 use crate::plan::simulate::Simulator;
 use crate::plan::{Place, Plan, Type};
+use crate::target::Target;
+use crate::target::cost::{Prediction, StepCost};
 use serde::Serialize;
 
 /// The content of `report.json`.
@@ -29,10 +31,51 @@ pub struct Report {
     pub inputs: Vec<Port>,
     /// Outputs.
     pub outputs: Vec<Port>,
+    /// What it costs on the core it is for, predicted; absent for portable modules.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub predicted: Option<Predicted>,
     /// The steps, in order.
     pub layers: Vec<Layer>,
     /// What the user should know.
     pub notes: Vec<String>,
+}
+
+/// The predicted cost of one inference.
+#[derive(Clone, Debug, Serialize)]
+pub struct Predicted {
+    /// The core.
+    pub target: String,
+    /// What came first: size, balanced or speed.
+    pub mode: String,
+    /// Only kernels whose time does not depend on the data were allowed.
+    pub constant_time: bool,
+    /// Instructions, in the mean over the calibration data.
+    pub instructions_mean: f64,
+    /// Instructions for the worst input: none of its elements zero, every branch the dearest.
+    pub instructions_max: u64,
+    /// Bytes of constants and code.
+    pub flash_bytes: usize,
+    /// Bytes of scratch memory, and of constants that the core cannot read in flash.
+    pub ram_bytes: usize,
+    /// Bytes of stack at the deepest.
+    pub stack_bytes: usize,
+}
+
+/// The predicted cost of one step.
+#[derive(Clone, Debug, Serialize)]
+pub struct LayerCost {
+    /// Instructions, in the mean over the calibration data.
+    pub instructions_mean: f64,
+    /// Instructions for the worst input.
+    pub instructions_max: u64,
+    /// Bytes of code that no layer before it needs.
+    pub code_bytes: usize,
+    /// Bytes of the result in the scratch memory.
+    pub ram_bytes: usize,
+    /// Bytes of stack.
+    pub stack_bytes: usize,
+    /// The kernel's instructions were counted; else it is a portable loop, whose figures are estimates.
+    pub counted: bool,
 }
 
 /// An input or output.
@@ -84,6 +127,43 @@ pub struct Layer {
     pub table_error: Option<i32>,
     /// Proved bound of the accumulators' magnitude.
     pub accumulator_bound: Option<i64>,
+    /// What it costs on the core the module is for, predicted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub predicted: Option<LayerCost>,
+}
+
+impl Predicted {
+    fn new(plan: &Plan, prediction: &Prediction) -> Self {
+        let Target { core, mode, constant_time } = plan.target;
+        Self {
+            target: core.to_string(),
+            mode: mode.to_string(),
+            constant_time,
+            instructions_mean: tenths(prediction.instructions.mean),
+            instructions_max: prediction.instructions.max.ceil() as u64,
+            flash_bytes: prediction.flash_bytes(),
+            ram_bytes: prediction.ram_bytes,
+            stack_bytes: prediction.stack_bytes,
+        }
+    }
+}
+
+impl LayerCost {
+    fn new(step: &StepCost) -> Self {
+        Self {
+            instructions_mean: tenths(step.instructions.mean),
+            instructions_max: step.instructions.max.ceil() as u64,
+            code_bytes: step.code_bytes,
+            ram_bytes: step.ram_bytes,
+            stack_bytes: step.stack_bytes,
+            counted: step.counted,
+        }
+    }
+}
+
+/// Rounded to one digit behind the point.
+fn tenths(x: f64) -> f64 {
+    (10.0 * x).round() / 10.0
 }
 
 /// Signal and noise of one value.
@@ -129,10 +209,12 @@ pub fn report(graph: &Graph, plan: &Plan, rows: &Rows) -> Report {
             }
         }
     }
+    let prediction = plan.predict(rows);
     let layers = plan
         .steps
         .iter()
-        .map(|step| {
+        .enumerate()
+        .map(|(k, step)| {
             let (value, noise) = (&plan.values[step.output], &noise[step.output]);
             Layer {
                 name: step.name.clone(),
@@ -149,6 +231,7 @@ pub fn report(graph: &Graph, plan: &Plan, rows: &Rows) -> Report {
                 zero_point: value.quant.zero_point,
                 table_error: step.table_error,
                 accumulator_bound: step.bound,
+                predicted: prediction.as_ref().and_then(|p| p.steps.get(k)).map(LayerCost::new),
             }
         })
         .collect();
@@ -172,6 +255,7 @@ pub fn report(graph: &Graph, plan: &Plan, rows: &Rows) -> Report {
         macs: plan.macs(),
         inputs: plan.inputs.iter().map(|i| port(&i.name, &i.shape, i.value, i.features.is_none())).collect(),
         outputs: plan.outputs.iter().map(|o| port(&o.name, &o.shape, o.value, true)).collect(),
+        predicted: prediction.map(|p| Predicted::new(plan, &p)),
         layers,
         notes: plan.notes.clone(),
     }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use tinymlp_codegen::data::{self, Rows};
 use tinymlp_codegen::plan::simulate::{Simulator, quantize};
 use tinymlp_codegen::plan::{Plan, Type, ValueId};
-use tinymlp_codegen::report::{Evaluation, classes, evaluate};
+use tinymlp_codegen::report::{Evaluation, Predicted, classes, evaluate};
 use tinymlp_codegen::{Builder, Compiled};
 
 /// A model ready to be built into firmware, with the inputs to run and the outputs to expect.
@@ -29,6 +29,8 @@ pub struct Artifact {
     /// How the host simulation does beside the float model; none for a module without one. As the device gives the
     /// same outputs or emulation fails, the figures are the device's too.
     pub evaluation: Option<Evaluation>,
+    /// What the generator predicts that it costs on the core it is for.
+    pub predicted: Option<Predicted>,
 }
 
 impl Artifact {
@@ -176,6 +178,7 @@ pub fn simulate(files: &Files, builder: impl Fn(Builder) -> Builder, limit: Opti
         input_type,
         output_type,
         evaluation: Some(evaluated.figures),
+        predicted: compiled.report.predicted.clone(),
     };
     Ok(Simulated { artifact, rows, labels, classes: evaluated.classes, compiled })
 }

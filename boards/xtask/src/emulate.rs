@@ -42,6 +42,13 @@ pub struct Report {
     pub instructions_min: u64,
     /// Instructions of the longest inference.
     pub instructions_max: u64,
+    /// Instructions of one inference that the generator predicts, in the mean over the calibration data; only where the
+    /// module is for the board's core.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub predicted_instructions: Option<f64>,
+    /// Instructions that it predicts no inference exceeds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub predicted_instructions_max: Option<u64>,
     /// Processor cycles of one inference, mean over the rows; only from an emulator that knows them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cycles_mean: Option<f64>,
@@ -53,8 +60,14 @@ pub struct Report {
     pub cycles_max: Option<u64>,
     /// Flash of the firmware less flash of the same firmware without the model.
     pub flash_bytes: i64,
+    /// Flash that the generator predicts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub predicted_flash_bytes: Option<usize>,
     /// RAM of the firmware less RAM of the same firmware without the model; no stack.
     pub ram_bytes: i64,
+    /// RAM with the deepest stack that the generator predicts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub predicted_ram_and_stack_bytes: Option<usize>,
     /// Size of the model's scratch type.
     pub scratch_bytes: u32,
     /// Deepest stack of an inference.
@@ -133,6 +146,7 @@ fn run_in(folder: &RunFolder, board: &Board, artifact: &Artifact, options: Optio
     let cycles = cycles.map(|cycles| Spread::of(cycles.into_iter()));
 
     let first_difference = first_difference(artifact, &outputs);
+    let predicted = artifact.predicted.as_ref().filter(|predicted| predicted.target == board.kernels().to_string());
     Ok(Report {
         board: board.name.clone(),
         core: board.core.clone(),
@@ -142,10 +156,14 @@ fn run_in(folder: &RunFolder, board: &Board, artifact: &Artifact, options: Optio
         instructions_mean: instructions.mean,
         instructions_min: instructions.min,
         instructions_max: instructions.max,
+        predicted_instructions: predicted.map(|p| p.instructions_mean),
+        predicted_instructions_max: predicted.map(|p| p.instructions_max),
         cycles_mean: cycles.map(|cycles| cycles.mean),
         cycles_min: cycles.map(|cycles| cycles.min),
         cycles_max: cycles.map(|cycles| cycles.max),
         flash_bytes: image.flash_bytes.cast_signed() - empty.flash_bytes.cast_signed(),
+        predicted_flash_bytes: predicted.map(|p| p.flash_bytes),
+        predicted_ram_and_stack_bytes: predicted.map(|p| p.ram_bytes + p.stack_bytes),
         ram_bytes: image.ram_bytes.cast_signed() - empty.ram_bytes.cast_signed(),
         scratch_bytes: header.scratch_bytes,
         stack_bytes: rows.iter().map(|row| row.stack_bytes).max().unwrap_or_default(),
@@ -197,12 +215,13 @@ fn first_difference(artifact: &Artifact, device: &[u8]) -> Option<String> {
 /// The reports as a table, one column a board.
 pub fn table(reports: &[Report]) -> String {
     type Cell = fn(&Report) -> String;
-    let rows: [(&str, Cell); 13] = [
+    let rows: [(&str, Cell); 14] = [
         ("core", |r| r.core.clone()),
         ("rows", |r| r.rows.to_string()),
         ("equal to the host", |r| if r.bit_exact { "all, bit for bit".into() } else { "NO".into() }),
         ("accuracy", |r| r.quantized_accuracy.map_or("-".into(), |a| format!("{:.2} %", 100.0 * a))),
         ("instructions, mean", |r| format!("{:.1}", r.instructions_mean)),
+        ("predicted, mean", |r| r.predicted_instructions.map_or("-".into(), |mean| format!("{mean:.1}"))),
         ("instructions, max", |r| r.instructions_max.to_string()),
         ("cycles, mean", |r| r.cycles_mean.map_or("-".into(), |mean| format!("{mean:.1}"))),
         ("cycles, max", |r| r.cycles_max.map_or("-".into(), |max| max.to_string())),

@@ -248,6 +248,7 @@ fn a_multiplication_ends_a_run_without_a_multiplier() {
         input_type: Vec::new(),
         output_type: Vec::new(),
         evaluation: None,
+        predicted: None,
     };
     for board in boards().iter().filter(|board| board.target.starts_with("riscv32")) {
         if !ready("a multiplication", setup::require(board)) {

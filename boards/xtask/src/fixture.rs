@@ -57,5 +57,14 @@ where
     }
     let array = |count| vec![Field { name: None, offset: 0, count, element: Element::I8 }];
     let (input_type, output_type) = (array(I), array(O));
-    Artifact { module: module(file, type_name), rows, inputs, outputs, input_type, output_type, evaluation: None }
+    Artifact {
+        module: module(file, type_name),
+        rows,
+        inputs,
+        outputs,
+        input_type,
+        output_type,
+        evaluation: None,
+        predicted: None,
+    }
 }

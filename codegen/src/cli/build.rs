@@ -1,8 +1,8 @@
 //! `tinymlp build`.
 
-use super::Quantization;
 use super::out::outln;
 use super::table::{table, thousands};
+use super::{Quantization, cost};
 use std::path::PathBuf;
 use tinymlp_codegen::Result;
 use tinymlp_codegen::report::Report;
@@ -59,4 +59,8 @@ fn print(report: &Report) {
         thousands(report.flash_bytes as u64),
         thousands(report.ram_bytes as u64)
     );
+    if report.predicted.is_some() {
+        outln!("{}", cost::table(report));
+        cost::totals(report).iter().for_each(|line| outln!("{line}"));
+    }
 }

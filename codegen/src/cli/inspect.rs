@@ -2,18 +2,29 @@
 
 use super::out::outln;
 use super::table::{table, thousands};
+use super::{Precision, Target, cost};
 use std::path::PathBuf;
 use tinymlp_codegen::graph::{Graph, Node, Op};
-use tinymlp_codegen::{Builder, Result};
+use tinymlp_codegen::{Builder, Problem, Result};
 
 /// Arguments.
 #[derive(clap::Args, Debug)]
 pub(super) struct Options {
     /// Model file (.onnx).
     model: PathBuf,
+    /// Representative inputs, one a row (.npy, .npz or .csv): what a target's prediction rests on.
+    #[arg(long, value_name = "FILE")]
+    calibration: Option<PathBuf>,
+    #[command(flatten)]
+    precision: Precision,
+    #[command(flatten)]
+    target: Target,
 }
 
 pub(super) fn run(options: &Options) -> Result<()> {
+    if options.target.target.is_some() {
+        return predict(options);
+    }
     let graph = Builder::new(&options.model).graph()?;
     outln!("{}", graph.name);
     for &id in &graph.inputs {
@@ -37,6 +48,26 @@ pub(super) fn run(options: &Options) -> Result<()> {
     outln!("{}", table(&["layer", "operator", "shape", "MACs", "parameters"], &[3, 4], rows));
     let total = |f: fn(&Graph, &Node) -> u64| thousands(graph.nodes.iter().map(|n| f(&graph, n)).sum());
     outln!("{} MACs, {} parameters", total(macs), total(parameters));
+    Ok(())
+}
+
+/// What the model costs on the target.
+fn predict(options: &Options) -> Result<()> {
+    let Some(calibration) = &options.calibration else {
+        // Nothing is made up instead: the weights' and activations' ranges decide which kernels are exact, and the zeros
+        // among the activations which are fastest.
+        return Err(Problem::new("--target", "needs representative inputs: they decide which kernels are taken")
+            .help("pass --calibration FILE, a .npy, .npz or .csv file with a few hundred inputs")
+            .into());
+    };
+    let builder = Builder::new(&options.model).calibration(calibration);
+    let report = options.target.of(options.precision.of(builder)).compile()?.report;
+    for note in &report.notes {
+        eprintln!("note: {note}");
+    }
+    outln!("{}: {}", report.model, report.quantization);
+    outln!("{}", cost::table(&report));
+    cost::totals(&report).iter().for_each(|line| outln!("{line}"));
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! Subcommands, one file each, and the options they share.
 
 mod build;
+mod cost;
 mod evaluate;
 mod inspect;
 mod out;
@@ -20,7 +21,7 @@ pub(crate) struct Command {
 
 #[derive(Debug, Subcommand)]
 enum Sub {
-    /// Show what is in a model, and whether it can be compiled.
+    /// Show what is in a model and whether it can be compiled; with a target, what it costs there.
     Inspect(inspect::Options),
     /// Quantize a model and write it as a Rust module, with a report.
     Build(build::Options),

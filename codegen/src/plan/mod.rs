@@ -3,6 +3,7 @@
 //! A plan is a list of steps, each one call of one kernel of the runtime with its constants. Quantization writes
 //! it, [`memory`] gives every value its place, and everything behind it reads nothing else.
 
+pub mod cost;
 pub mod kernels;
 pub mod layout;
 pub mod memory;

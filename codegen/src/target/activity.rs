@@ -12,6 +12,8 @@ const ROWS: usize = 128;
 pub(super) struct Activity {
     /// By value, row and element: whether it is not zero. A value of several rows has as many for every row of data.
     nonzero: Vec<Vec<Vec<bool>>>,
+    /// By value, how many elements were the smallest and the largest of their type, and how many were looked at.
+    limits: Vec<[usize; 3]>,
 }
 
 impl Activity {
@@ -19,23 +21,27 @@ impl Activity {
     pub(super) fn new(plan: &Plan, rows: &Rows) -> Self {
         let mut simulator = Simulator::new(plan);
         let mut nonzero = vec![Vec::new(); plan.values.len()];
+        let mut limits = vec![[0; 3]; plan.values.len()];
         // Spread over the data, which may be sorted by class.
         for row in (0..rows.len()).step_by(rows.len().div_ceil(ROWS).max(1)) {
             simulator.run_real(&rows.row(row));
-            for (id, rows) in nonzero.iter_mut().enumerate() {
+            for (id, (rows, limits)) in nonzero.iter_mut().zip(&mut limits).enumerate() {
                 let (zero, features) = (plan.values[id].quant.zero_point, plan.values[id].features().max(1));
                 let integers = simulator.integers(id as ValueId);
+                let (min, max) = plan.values[id].quant.ty.limits();
+                limits[0] += integers.iter().filter(|&&q| q == min).count();
+                limits[1] += integers.iter().filter(|&&q| q == max).count();
+                limits[2] += integers.len();
                 rows.extend(integers.chunks_exact(features).map(|row| row.iter().map(|&q| q != zero).collect()));
             }
         }
-        Self { nonzero }
+        Self { nonzero, limits }
     }
 
-    /// Share of the elements of a value that are zero.
-    pub(super) fn zeros(&self, value: ValueId) -> f64 {
-        let elements = self.nonzero[value].iter().flatten();
-        let (all, nonzero) = elements.fold((0usize, 0usize), |(all, n), &e| (all + 1, n + usize::from(e)));
-        (all - nonzero) as f64 / all.max(1) as f64
+    /// Shares of the elements of a value that are the smallest and the largest of its type.
+    pub(super) fn limits(&self, value: ValueId) -> [f64; 2] {
+        let [lowest, highest, all] = self.limits[value];
+        [lowest, highest].map(|count| count as f64 / all.max(1) as f64)
     }
 
     /// Rows of a value whose element `order[k]` lies at `k`.

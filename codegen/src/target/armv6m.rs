@@ -11,11 +11,6 @@ pub(super) struct Armv6m;
 /// Bytes from 0 behind their sum.
 const BYTES: Packing = Packing { bits: 8, signed: false, offset: 128, multiple: 4, header: 1, interleaved: false };
 
-/// Share of zeros from which a test of each input pays: three instructions for each against 25 for a group of eight.
-const EACH: f64 = 0.15;
-/// Share from which a test of four at once pays as well.
-const WORDS: f64 = 0.65;
-
 /// What a sum may reach: the scaled one, which is smaller, still has the rounding added.
 const LIMIT: i64 = 1 << 30;
 
@@ -48,21 +43,27 @@ impl Architecture for Armv6m {
         Layout::Words(BYTES)
     }
 
+    fn sorts(&self) -> bool {
+        true
+    }
+
     fn layer(&self, layer: &Layer, target: Target) -> Arc<dyn Kernel> {
         // A byte is 0 where the integer is the smallest.
         let smallest = |value: &Value| value.quant.zero_point == Type::I8.limits().0;
-        let skip = match layer.zeros {
-            _ if target.constant_time || !smallest(layer.x) => armv6m::Skip::None,
-            zeros if zeros >= WORDS && layer.gemm.inputs.is_multiple_of(4) => armv6m::Skip::Words,
-            zeros if zeros >= EACH => armv6m::Skip::Each,
-            _ => armv6m::Skip::None,
-        };
         let time = match target.constant_time {
             true => armv6m::Time::Constant,
             false if smallest(layer.y) => armv6m::Time::Relu,
             false => armv6m::Time::Branches,
         };
-        Arc::new(armv6m::Gemm::new(layer.gemm, layer.y.layout != Layout::Plain, skip, time))
+        let tests = match (target.constant_time || !smallest(layer.x), layer.gemm.inputs.is_multiple_of(4)) {
+            (true, _) => &[armv6m::Skip::None][..],
+            (false, false) => &[armv6m::Skip::None, armv6m::Skip::Each],
+            (false, true) => &[armv6m::Skip::None, armv6m::Skip::Each, armv6m::Skip::Words],
+        };
+        let bytes = layer.y.layout != Layout::Plain;
+        let kernels = tests.iter().map(|&skip| armv6m::Gemm::new(layer.gemm, bytes, skip, time));
+        let fewest = kernels.min_by(|a, b| a.mean(&layer.seen).total_cmp(&b.mean(&layer.seen)));
+        fewest.map_or_else(|| unreachable!("there is a kernel without a test"), |kernel| Arc::new(kernel))
     }
 }
 

@@ -36,34 +36,27 @@ impl Architecture for Armv7em {
 
     fn operand(&self, layer: &Layer, target: Target) -> (Layout, Option<Arc<dyn Kernel>>) {
         let armv7em::Sizes { rows, inputs, .. } = armv7em::Sizes::of(layer.gemm);
-        let fill = unroll(target.mode);
         let plain = layer.x.layout == Layout::Plain;
         if !fits_a_lane(layer) || target.mode == Mode::Size && armv7em::GemmBytes::new(layer.gemm).is_some() {
             return (Layout::Plain, None);
         }
         if skipping_pays(layer, target) {
-            let pairs = Packing { signed: false, offset: 128, ..if plain { WIDENED } else { BETWEEN } };
-            let kernel = armv7em::Nonzero { rows, inputs, bytes: plain, fill };
-            return (Layout::Nonzero { pairs, fill }, Some(Arc::new(kernel)));
+            let (packing, fill) = (pairs(layer), unroll(target.mode));
+            let kernel = armv7em::Nonzero { rows, inputs, bytes: plain, fill, packing };
+            return (Layout::Nonzero { pairs: packing, fill }, Some(Arc::new(kernel)));
         }
         if !plain {
             return (layer.x.layout, None);
         }
-        // Straight code where it is not much more than a loop.
-        let own = target.mode == Mode::Speed && (4..=64).contains(&inputs);
-        let kernel = armv7em::Widen { rows, elements: inputs, words: WIDENED.words(inputs), own };
-        (Layout::Words(WIDENED), Some(Arc::new(kernel)))
+        (Layout::Words(WIDENED), Some(Arc::new(widen(rows, inputs, target))))
     }
 
     fn layer(&self, layer: &Layer, target: Target) -> Arc<dyn Kernel> {
-        let (unroll, pairs) = (unroll(target.mode), layer.y.layout != Layout::Plain);
         match layer.x.layout {
-            Layout::Nonzero { pairs: x, fill } => Arc::new(armv7em::GemmNonzero::new(layer.gemm, x, pairs, fill)),
-            Layout::Words(x) => {
-                // Immediate operands reach that far.
-                let own = target.mode == Mode::Speed && x.words(layer.gemm.inputs) < 1024;
-                Arc::new(armv7em::Gemm::new(layer.gemm, x, pairs, unroll, own))
+            Layout::Nonzero { pairs, fill } => {
+                Arc::new(armv7em::GemmNonzero::new(layer.gemm, pairs, layer.y.layout != Layout::Plain, fill))
             }
+            Layout::Words(x) => Arc::new(every_pair(layer, x, target)),
             Layout::Plain => match armv7em::GemmBytes::new(layer.gemm) {
                 Some(kernel) if fits_a_lane(layer) => Arc::new(kernel),
                 _ => Arc::new(armv7em::GemmWide::new(layer.gemm, layer.x.quant.ty)),
@@ -96,9 +89,29 @@ fn unroll(mode: Mode) -> usize {
     }
 }
 
+/// What brings int8 activations into pairs.
+fn widen(rows: usize, inputs: usize, target: Target) -> armv7em::Widen {
+    // Straight code where it is not much more than a loop.
+    let own = target.mode == Mode::Speed && (4..=64).contains(&inputs);
+    armv7em::Widen { rows, elements: inputs, words: WIDENED.words(inputs), own }
+}
+
+/// The kernel that multiplies every pair, for an operand packed as `x`.
+fn every_pair(layer: &Layer, x: Packing, target: Target) -> armv7em::Gemm {
+    // Immediate operands reach that far.
+    let own = target.mode == Mode::Speed && x.words(layer.gemm.inputs) < 1024;
+    armv7em::Gemm::new(layer.gemm, x, layer.y.layout != Layout::Plain, unroll(target.mode), own)
+}
+
+/// The pairs that a list for the layer is made of: bytes are paired as `uxtb16` takes them.
+fn pairs(layer: &Layer) -> Packing {
+    let plain = layer.x.layout == Layout::Plain;
+    Packing { signed: false, offset: 128, ..if plain { WIDENED } else { BETWEEN } }
+}
+
 /// Whether a list of the pairs that are not zero saves instructions, by the calibration data.
 fn skipping_pays(layer: &Layer, target: Target) -> bool {
-    let armv7em::Sizes { inputs, outputs, .. } = armv7em::Sizes::of(layer.gemm);
+    let armv7em::Sizes { rows, inputs, outputs } = armv7em::Sizes::of(layer.gemm);
     let zero_is_smallest = layer.x.quant.zero_point == Type::I8.limits().0;
     let plain = layer.x.layout == Layout::Plain;
     if target.constant_time
@@ -109,18 +122,15 @@ fn skipping_pays(layer: &Layer, target: Target) -> bool {
     {
         return false;
     }
-    // Bytes are paired as `uxtb16` takes them.
-    let packing = if plain { WIDENED } else { BETWEEN };
-    let nonzero = |row: &Vec<bool>| {
-        let mut pairs = vec![false; packing.words(inputs)];
-        row.iter().enumerate().for_each(|(k, &set)| pairs[packing.position(k) / 2] |= set);
-        pairs.iter().filter(|&&set| set).count()
+    let (packing, fill) = (pairs(layer), unroll(target.mode));
+    let mean = |kernel: &dyn Kernel| kernel.cost(&layer.seen).map_or(0.0, |cost| cost.instructions.mean);
+    let list = armv7em::Nonzero { rows, inputs, bytes: plain, fill, packing };
+    let of_list = armv7em::GemmNonzero::new(layer.gemm, packing, layer.y.layout != Layout::Plain, fill);
+    let (conversion, every) = match plain {
+        true => (mean(&widen(rows, inputs, target)), every_pair(layer, WIDENED, target)),
+        false => (0.0, every_pair(layer, BETWEEN, target)),
     };
-    let rows = layer.nonzero.len().max(1) as f64;
-    let mean = layer.nonzero.iter().map(nonzero).sum::<usize>() as f64 / rows;
-    let (pairs, groups) = (packing.words(inputs) as f64, outputs as f64 / 8.0);
-    armv7em::GemmNonzero::instructions(mean, pairs, groups, plain, unroll(target.mode))
-        < armv7em::Gemm::instructions(pairs, groups, plain, unroll(target.mode))
+    mean(&list) + mean(&of_list) < conversion + mean(&every)
 }
 
 #[cfg(test)]

@@ -24,17 +24,16 @@ impl Architecture for Avr {
     }
 
     fn layer(&self, layer: &Layer, target: Target) -> Arc<dyn Kernel> {
-        // An input costs one cycle more where zeros are looked for, and 8 cycles an output less where it is one.
-        let skip = !target.constant_time && layer.x.quant.zero_point == -128 && layer.zeros > 0.05;
         let unroll = match target.mode {
             Mode::Size => 1,
             Mode::Balanced => 2,
             Mode::Speed => 4,
         };
-        match avr::Gemm::new(layer.gemm, skip, !target.constant_time, unroll) {
-            Some(kernel) => Arc::new(kernel),
-            None => unreachable!("the layer was taken"),
-        }
+        let may_skip = !target.constant_time && layer.x.quant.zero_point == -128;
+        let kernels = [false, true].into_iter().filter(|&skip| may_skip || !skip);
+        let kernels = kernels.filter_map(|skip| avr::Gemm::new(layer.gemm, skip, !target.constant_time, unroll));
+        let fewest = kernels.min_by(|a, b| a.mean(&layer.seen).total_cmp(&b.mean(&layer.seen)));
+        fewest.map_or_else(|| unreachable!("the layer was taken"), |kernel| Arc::new(kernel))
     }
 
     fn other(&self, kernel: &dyn Kernel) -> Option<Arc<dyn Kernel>> {

@@ -9,6 +9,8 @@ mod activity;
 mod armv6m;
 mod armv7em;
 mod avr;
+mod compiled;
+pub mod cost;
 mod helium;
 mod riscv32e;
 mod riscv32m;
@@ -16,6 +18,7 @@ mod riscv32m;
 mod tests;
 
 use crate::data::Rows;
+use crate::plan::cost::Seen;
 use crate::plan::kernels::{Gemm, Kernel};
 use crate::plan::layout::Layout;
 use crate::plan::{Place, Plan, Step, Value, ValueId};
@@ -160,6 +163,16 @@ impl FromStr for Mode {
     }
 }
 
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Mode::Size => "size",
+            Mode::Balanced => "balanced",
+            Mode::Speed => "speed",
+        })
+    }
+}
+
 impl fmt::Display for Core {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -179,10 +192,8 @@ struct Layer<'p> {
     gemm: &'p Gemm,
     x: &'p Value,
     y: &'p Value,
-    /// Share of the operand's elements that are zero (equal to the zero point), in the mean over the calibration data.
-    zeros: f64,
-    /// Which elements of the operand are not zero, row by row, in the order in which they lie.
-    nonzero: &'p [Vec<bool>],
+    /// What the calibration data shows of it.
+    seen: Seen<'p>,
 }
 
 /// Kernels of an architecture.
@@ -225,13 +236,17 @@ impl Plan {
     #[must_use]
     pub fn for_target(mut self, target: Target, rows: &Rows) -> Plan {
         self.target = target;
-        let Some(architecture) = target.core.architecture() else { return self };
+        let Some(architecture) = target.core.architecture() else {
+            self.note_varying();
+            return self;
+        };
         let activity = Activity::new(&self, rows);
         let layer = |plan: &Plan, step: &Step, f: &mut dyn FnMut(&Layer)| {
             let (x, y) = (&plan.values[step.inputs[0]], &plan.values[step.output]);
             let Some(gemm) = step.kernel.gemm() else { return };
             let nonzero = activity.rows(step.inputs[0], x.order.as_deref());
-            f(&Layer { gemm, x, y, zeros: activity.zeros(step.inputs[0]), nonzero: &nonzero });
+            let [lowest, highest] = activity.limits(step.output);
+            f(&Layer { gemm, x, y, seen: Seen { nonzero: &nonzero, lowest, highest } });
         };
         let takes: Vec<bool> = self
             .steps
@@ -304,7 +319,23 @@ impl Plan {
         }
         self.steps = steps;
         self.place_values();
+        self.note_varying();
         self
+    }
+
+    /// Says where constant time was asked for and is not promised.
+    fn note_varying(&mut self) {
+        if !self.target.constant_time {
+            return;
+        }
+        let names: Vec<String> = self.varying().map(|step| format!("`{}` ({})", step.name, step.kernel.op())).collect();
+        if !names.is_empty() {
+            self.notes.push(format!(
+                "constant time is not promised: the compiler decides whether the time of portable kernels depends on the \
+                 data, and these are left to them: {}",
+                names.join(", ")
+            ));
+        }
     }
 
     /// By value: whether only layers that pack values write and read it.

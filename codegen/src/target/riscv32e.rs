@@ -40,7 +40,8 @@ impl Architecture for Riscv32e {
     }
 
     fn layer(&self, layer: &Layer, target: Target) -> Arc<dyn Kernel> {
-        let code = code(layer.gemm, layer.zeros, target);
+        let code =
+            code(layer.gemm, 1.0 - layer.seen.elements(layer.gemm.inputs) / layer.gemm.inputs.max(1) as f64, target);
         Arc::new(Gemm::new(layer.gemm, layer.x.quant.zero_point, code))
     }
 }
@@ -80,6 +81,7 @@ fn code(gemm: &kernels::Gemm, zeros: f64, target: Target) -> Code {
 mod tests {
     use super::super::{Core, tests};
     use super::*;
+    use crate::plan::cost::Seen;
     use proptest::prelude::*;
 
     proptest! {
@@ -89,7 +91,10 @@ mod tests {
             case.gemm.bias.iter_mut().for_each(|bias| *bias = *bias / 5 * 2 + 1000);
             case.gemm.multiplier.iter_mut().for_each(|multiplier| *multiplier &= !1);
             let (x, y) = (tests::value(case.gemm.inputs, case.x_zero_point), tests::value(case.gemm.outputs, 0));
-            let layer = Layer { gemm: &case.gemm, x: &x, y: &y, zeros, nonzero: &[] };
+            let row: Vec<bool> = (0..100).map(|k| f64::from(k) >= 100.0 * zeros).collect();
+            let nonzero = [row];
+            let seen = Seen { nonzero: &nonzero, ..Seen::default() };
+            let layer = Layer { gemm: &case.gemm, x: &x, y: &y, seen };
             prop_assert!(Riscv32e.takes(&layer));
             let expected = tests::results(&case.gemm, &case);
             for target in tests::targets(Core::Rv32ec) {
@@ -108,7 +113,7 @@ mod tests {
         };
         let takes = |gemm: &kernels::Gemm| {
             let (x, y) = (tests::value(1, 0), tests::value(2, 0));
-            Riscv32e.takes(&Layer { gemm, x: &x, y: &y, zeros: 0.0, nonzero: &[] })
+            Riscv32e.takes(&Layer { gemm, x: &x, y: &y, seen: Seen::default() })
         };
         assert!(takes(&layer((1 << 29) - 129, 2)));
         assert!(!takes(&layer((1 << 29) - 128, 2)));

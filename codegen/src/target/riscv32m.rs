@@ -2,11 +2,12 @@
 
 use super::{Architecture, Layer, Mode, Target};
 use crate::plan::Type;
-use crate::plan::kernels::riscv32m::{Code, Gemm};
+use crate::plan::cost::Seen;
+use crate::plan::kernels::riscv32m::{Case, Code, Gemm};
 use crate::plan::kernels::{self, Kernel};
 use crate::plan::layout::Layout;
 use std::sync::Arc;
-use tinymlp::arch::riscv32m::{LARGEST, groups};
+use tinymlp::arch::riscv32m::LARGEST;
 
 pub(super) struct Riscv32m;
 
@@ -32,43 +33,44 @@ impl Architecture for Riscv32m {
     }
 
     fn layer(&self, layer: &Layer, target: Target) -> Arc<dyn Kernel> {
-        let code = code(layer.gemm, layer.zeros, target);
+        let code = code(layer.gemm, &layer.seen, target);
         Arc::new(Gemm::new(layer.gemm, layer.x.quant.zero_point, code))
     }
 }
 
-/// The code for a layer with this share of zero inputs.
-fn code(gemm: &kernels::Gemm, zeros: f64, target: Target) -> Code {
+/// The code for a layer.
+fn code(gemm: &kernels::Gemm, seen: &Seen, target: Target) -> Code {
     // How many outputs a group may have, and for how many multiplications the inner loop is written out.
     let (largest, written) = match target.mode {
         Mode::Size => (8, 8),
         Mode::Balanced => (16, 32),
         Mode::Speed => (16, 128),
     };
-    // Instructions but for skipped zeros: see the kernel.
-    let cost = |group: usize, unroll: usize| {
-        let passes = 3 * gemm.inputs.div_ceil(unroll) + if gemm.inputs.is_multiple_of(unroll) { 0 } else { 3 };
-        groups(gemm.outputs, group) * (gemm.inputs * (3 * group + 1) + passes + 9 * group + 12)
-    };
-    // Only where speed is all that counts, layers do without sharing the code for the inputs of one.
-    let unroll = |group: usize| {
-        let most = (written / group).clamp(1, LARGEST);
-        let all = if target.mode == Mode::Speed { 1..=most } else { most..=most };
-        all.min_by_key(|&unroll| cost(group, unroll)).unwrap_or(1)
-    };
-    let candidates = 1..=largest.min(gemm.outputs);
-    let group = candidates.min_by_key(|&group| cost(group, unroll(group))).unwrap_or(1);
-    // A zero costs 2 instructions instead of 3 an output and 1; every other input 2 more.
-    let gain = zeros * (3 * group + 1) as f64 - 2.0;
+    let case = Case::mean(seen, gemm.inputs);
     let relu = gemm.limits.zero_point == Type::I8.limits().0;
-    Code {
-        group,
-        unroll: unroll(group),
+    let skips: &[bool] = match (target.constant_time, target.mode) {
+        (true, _) => &[false],
         // The smallest code is the one that all layers share.
-        skip: (gain > 0.0 || target.mode == Mode::Size) && !target.constant_time,
+        (false, Mode::Size) => &[true],
+        (false, _) => &[false, true],
+    };
+    let mut codes = Vec::new();
+    for group in 1..=largest.min(gemm.outputs) {
+        let most = (written / group).clamp(1, LARGEST);
+        // Only where speed is all that counts, layers do without sharing the code for the inputs of one.
+        let unrolls = if target.mode == Mode::Speed { 1..=most } else { most..=most };
+        codes.extend(unrolls.flat_map(|unroll| skips.iter().map(move |&skip| (group, unroll, skip))));
+    }
+    let codes = codes.into_iter().map(|(group, unroll, skip)| Code {
+        group,
+        unroll,
+        skip,
         relu: relu && target.mode != Mode::Size && !target.constant_time,
         constant_time: target.constant_time,
-    }
+    });
+    let count = |code: &Code| code.instructions(gemm.inputs, gemm.outputs, case);
+    let fewest = codes.min_by(|a, b| count(a).total_cmp(&count(b)));
+    fewest.unwrap_or_else(|| unreachable!("a layer has an output"))
 }
 
 #[cfg(test)]
@@ -81,7 +83,10 @@ mod tests {
         #[test]
         fn every_kernel_computes_what_the_portable_one_does(case in tests::cases(40, 40), zeros in 0.0f64..1.0) {
             let (x, y) = (tests::value(case.gemm.inputs, case.x_zero_point), tests::value(case.gemm.outputs, 0));
-            let layer = Layer { gemm: &case.gemm, x: &x, y: &y, zeros, nonzero: &[] };
+            let row: Vec<bool> = (0..100).map(|k| f64::from(k) >= 100.0 * zeros).collect();
+            let nonzero = [(0..case.gemm.inputs).map(|k| row[k % 100]).collect()];
+            let seen = Seen { nonzero: &nonzero, ..Seen::default() };
+            let layer = Layer { gemm: &case.gemm, x: &x, y: &y, seen };
             prop_assert!(Riscv32m.takes(&layer));
             let expected = tests::results(&case.gemm, &case);
             for target in tests::targets(Core::Rv32imc) {
@@ -109,7 +114,7 @@ mod tests {
         };
         let group = |outputs, mode| {
             let target = Target { core: Core::Rv32imc, mode, constant_time: false };
-            code(&layer(64, outputs), 0.0, target).group
+            code(&layer(64, outputs), &Seen::default(), target).group
         };
         let balanced: Vec<usize> = [1, 2, 10, 16, 17, 32, 40, 100].map(|outputs| group(outputs, Mode::Balanced)).into();
         assert_eq!(balanced, [1, 2, 10, 16, 9, 16, 10, 10]);

@@ -1,6 +1,7 @@
 //! What the tests of all targets share: random layers, and the portable kernel to compare with.
 
 use super::{Architecture, Core, Layer, Mode, Target};
+use crate::plan::cost::Seen;
 use crate::plan::kernels::{Buffer, Gemm, Kernel, Limits};
 use crate::plan::layout::{Layout, Packing};
 use crate::plan::{Place, Quant, Type, Value};
@@ -97,17 +98,17 @@ pub(super) fn compare(architecture: &dyn Architecture, case: &Case, target: Targ
         .chunks_exact(inputs)
         .map(|row| row.iter().map(|&x| i32::from(x) != case.x_zero_point).collect())
         .collect();
-    let zeros = nonzero.iter().flatten().filter(|n| !**n).count() as f64 / case.x.len() as f64;
+    let seen = Seen { nonzero: &nonzero, ..Seen::default() };
     let packs = {
         let (x, y) = (value(inputs, case.x_zero_point), value(outputs, case.gemm.limits.zero_point));
-        architecture.packs(&Layer { gemm: &case.gemm, x: &x, y: &y, zeros, nonzero: &nonzero }, target)
+        architecture.packs(&Layer { gemm: &case.gemm, x: &x, y: &y, seen }, target)
     };
     let layouts = if packs { vec![Layout::Plain, architecture.between()] } else { vec![Layout::Plain] };
     let mut kernels = Vec::new();
     for (x_layout, y_layout) in layouts.iter().flat_map(|&x| layouts.iter().map(move |&y| (x, y))) {
         let x = Value { layout: x_layout, ..value(inputs, case.x_zero_point) };
         let y = Value { layout: y_layout, ..value(outputs, case.gemm.limits.zero_point) };
-        let layer = Layer { gemm: &case.gemm, x: &x, y: &y, zeros, nonzero: &nonzero };
+        let layer = Layer { gemm: &case.gemm, x: &x, y: &y, seen };
         if !architecture.takes(&layer) {
             return Vec::new();
         }

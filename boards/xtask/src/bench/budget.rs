@@ -186,6 +186,11 @@ mod tests {
         let figures = figures.map(|(instructions_mean, flash_bytes)| Figures {
             rows: 1,
             instructions_mean,
+            predicted_instructions: None,
+            predicted_instructions_max: None,
+            predicted_flash_bytes: None,
+            predicted_ram_and_stack_bytes: None,
+            instructions_min: 0,
             instructions_max: 0,
             instructions_per_mac: 0.0,
             cycles_mean: None,

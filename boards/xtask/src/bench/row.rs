@@ -43,6 +43,16 @@ pub struct Figures {
     pub rows: usize,
     /// Instructions of an inference, mean over the rows.
     pub instructions_mean: f64,
+    /// Instructions of an inference that the generator predicts, where it does.
+    pub predicted_instructions: Option<f64>,
+    /// Instructions that it predicts no inference exceeds.
+    pub predicted_instructions_max: Option<u64>,
+    /// Flash that it predicts.
+    pub predicted_flash_bytes: Option<usize>,
+    /// RAM and stack that it predicts.
+    pub predicted_ram_and_stack_bytes: Option<usize>,
+    /// Instructions of the shortest inference.
+    pub instructions_min: u64,
     /// Instructions of the longest inference.
     pub instructions_max: u64,
     /// Instructions for every multiply-accumulate operation, in the mean.
@@ -120,6 +130,11 @@ impl Figures {
         Self {
             rows: report.rows,
             instructions_mean: report.instructions_mean,
+            predicted_instructions: report.predicted_instructions,
+            predicted_instructions_max: report.predicted_instructions_max,
+            predicted_flash_bytes: report.predicted_flash_bytes,
+            predicted_ram_and_stack_bytes: report.predicted_ram_and_stack_bytes,
+            instructions_min: report.instructions_min,
             instructions_max: report.instructions_max,
             instructions_per_mac: report.instructions_mean / macs.max(1) as f64,
             cycles_mean: report.cycles_mean,

@@ -36,10 +36,11 @@ pub fn terminal(rows: &[Row], peers: &[Row]) -> String {
     text
 }
 
-const HEAD: [&str; 13] = [
+const HEAD: [&str; 14] = [
     "model",
     "variant",
     "instructions",
+    "predicted",
     "max",
     "per MAC",
     "cycles",
@@ -56,7 +57,7 @@ fn line(row: &Row) -> Vec<String> {
     let mut line = vec![row.model.clone(), row.variant.clone()];
     match &row.figures {
         Some(figures) => line.extend(cells(figures)),
-        None => line.extend(std::iter::repeat_n("-".into(), 8)),
+        None => line.extend(std::iter::repeat_n("-".into(), 9)),
     }
     let beside = [
         row.fastest_peer.as_ref().map(|best| speed(best, row.figures.as_ref())),
@@ -67,9 +68,10 @@ fn line(row: &Row) -> Vec<String> {
     line
 }
 
-fn cells(figures: &Figures) -> [String; 8] {
+fn cells(figures: &Figures) -> [String; 9] {
     [
         grouped(figures.instructions_mean.round() as u64),
+        figures.predicted_instructions.map_or("-".into(), |mean| grouped(mean.round() as u64)),
         grouped(figures.instructions_max),
         format!("{:.2}", figures.instructions_per_mac),
         figures.cycles_mean.map_or("-".into(), |cycles| grouped(cycles.round() as u64)),
@@ -121,7 +123,7 @@ fn aligned(lines: &[Vec<String>]) -> String {
         let mut row = String::new();
         for (column, (cell, &width)) in line.iter().zip(&widths).enumerate() {
             let _ = match column {
-                2..=8 => write!(row, "{cell:>width$}  "),
+                2..=9 => write!(row, "{cell:>width$}  "),
                 _ => write!(row, "{cell:<width$}  "),
             };
         }
@@ -178,7 +180,7 @@ fn markdown(rows: &[Row], rustc: &str) -> String {
         previous = &row.model;
         let measured = match &row.figures {
             Some(figures) => {
-                let [mean, _, per_mac, cycles, flash, ram, stack, quality] = cells(figures);
+                let [mean, _, _, per_mac, cycles, flash, ram, stack, quality] = cells(figures);
                 let cycles = figures.cycles_mean.map_or(String::new(), |_| format!(" ({cycles} cycles)"));
                 format!("{quality} | {mean}{cycles} | {per_mac} | {flash} B | {ram} B | {stack} B")
             }

@@ -37,6 +37,7 @@ pub use softmax::{Exponentials, LogSoftmax, Softmax};
 pub use strided::Strided;
 
 use super::Type;
+use super::cost::{Cost, Seen};
 use std::fmt::Debug;
 use tinymlp::{Clamp, Element};
 
@@ -67,6 +68,16 @@ pub trait Kernel: Debug + Send + Sync {
     /// The table, if it is a portable function of int8, of which a target's own kernel can be made.
     fn lookup(&self) -> Option<&Lookup> {
         None
+    }
+
+    /// What a call costs, by what the calibration data shows; of kernels in assembly, whose instructions can be counted.
+    fn cost(&self, _seen: &Seen) -> Option<Cost> {
+        None
+    }
+
+    /// Functions that one call of it calls.
+    fn calls(&self) -> usize {
+        1
     }
 
     /// Multiply-accumulate operations.

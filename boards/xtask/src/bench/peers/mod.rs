@@ -123,6 +123,7 @@ fn run(peer: &Peer, board: &Board, model: &Model, reference: &Reference, macs: u
         input_type: array(network.input_bytes),
         output_type: array(network.output_bytes),
         evaluation: None,
+        predicted: None,
     };
     let board = package::with_peer(board, &folder)?;
     let report = emulate::run(&board, &artifact, Options { opt: Opt::Speed, limit: Duration::from_secs(600) })?;

@@ -1,5 +1,6 @@
 //! Fully connected layer over unsigned bytes.
 
+use crate::plan::cost::{Cost, Function, Instructions, Seen};
 use crate::plan::kernels::{self, Buffer, Constant, Field, Fields, Kernel};
 use tinymlp::arch::armv6m::{dynamic, eights, last, left_out, words};
 
@@ -96,6 +97,133 @@ impl Gemm {
     }
 }
 
+/// What the time of a row depends on.
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    /// Inputs that are not zero.
+    inputs: f64,
+    /// Groups of four that are not.
+    fours: f64,
+    /// Share of results that a negative sum gives.
+    negative: f64,
+    /// Share of results that are limited.
+    limited: f64,
+}
+
+impl Gemm {
+    /// Instructions of a row. Counted from the assembly.
+    fn instructions(&self, case: Case) -> f64 {
+        [(8, eights(self.outputs)), (last(self.outputs), 1)]
+            .into_iter()
+            .filter(|&(size, groups)| size > 0 && groups > 0)
+            .map(|(size, groups)| 35.0 + groups as f64 * self.group(size, case) - 1.0)
+            .sum()
+    }
+
+    /// Instructions of a row in the mean of what was seen.
+    pub fn mean(&self, seen: &Seen) -> f64 {
+        self.instructions(Case {
+            inputs: seen.elements(self.inputs),
+            fours: seen.groups(self.inputs, 4),
+            negative: seen.lowest,
+            limited: if self.time == Time::Relu { seen.highest } else { seen.lowest + seen.highest },
+        })
+    }
+
+    /// Instructions of a group of `g` outputs.
+    fn group(&self, g: usize, case: Case) -> f64 {
+        let n = |count: usize| count as f64;
+        let first = if g >= 4 { 5 } else { 1 + g };
+        let others = match g {
+            8.. => 9 + 3 * (g - 8),
+            _ => 3 * g.saturating_sub(4),
+        };
+        let words = self.skip == Skip::Words;
+        let begin = 1 + first + others + if g < 10 { 2 } else { 0 } + 1 + if words { 0 } else { 2 };
+        let fours = n(self.inputs.div_ceil(4));
+        let end = match g {
+            0..=8 => 2,
+            9 => 3,
+            _ => 4,
+        };
+        let round = 1 + if g > 8 { 2 } else { 1 } + end;
+        // The last round leaves the loop without its last jump back, or by one more.
+        let leave = match (g > 8, words) {
+            (true, _) => -1.0,
+            (false, true) => 1.0,
+            (false, false) => 0.0,
+        };
+        let rounds = match words {
+            false => fours * n(round),
+            true => {
+                let zero = if g > 8 { 4 } else { 3 } + 3 + end;
+                case.fours * n(3 + round) + (fours - case.fours) * n(zero)
+            }
+        };
+        // Those of a group of four that is not passed over are loaded and tested.
+        let loaded = if words { 4.0 * case.fours } else { n(self.inputs) };
+        let products = match self.skip {
+            Skip::None => loaded * n(1 + 3 * g),
+            _ => loaded * 3.0 + case.inputs * n(3 * g),
+        };
+        let shift = match (self.wide, g) {
+            (true, _) => 3,
+            (false, 10) => 3,
+            (false, _) => 2,
+        };
+        let scale = n(7 + shift)
+            + match self.time {
+                Time::Constant => 7.0,
+                _ => 2.0 + 3.0 * case.limited,
+            };
+        let scale = match self.time {
+            Time::Relu => case.negative * 4.0 + (1.0 - case.negative) * (2.0 + scale),
+            _ => scale,
+        };
+        let finish = 1 + usize::from(self.wide) + if self.bytes { 3 } else { 0 } + 6;
+        n(begin) + rounds + leave + products + n(g) * scale + n(self.stores(g)) + n(finish)
+    }
+
+    /// Bytes of the code for groups of `g` outputs: two an instruction.
+    fn code(&self, g: usize) -> usize {
+        let biases = if g >= 8 { 14 + 3 * (g - 8) } else { 1 + g.min(4) + 3 * g.saturating_sub(4) };
+        let begin = 27 + 1 + biases + if g < 10 { 2 } else { 0 } + 1;
+        let (jump, test) = match (self.skip, g > 8) {
+            (Skip::Words, true) => (0, 4 + 4),
+            (Skip::Words, false) => (0, 3 + 4),
+            _ => (2, 0),
+        };
+        let input = 1 + if self.skip == Skip::None { 0 } else { 2 } + 3 * g;
+        let round = match g {
+            0..=8 => 2 + 2,
+            9 => 3 + 3,
+            _ => 3 + 4,
+        };
+        let limit = match self.time {
+            Time::Constant => 7,
+            Time::Branches => 5,
+            Time::Relu => 9,
+        };
+        let scale = 7 + if self.wide || g == 10 { 3 } else { 2 } + limit;
+        let finish = 1 + usize::from(self.wide) + if self.bytes { 3 } else { 0 } + 6 + 8;
+        // And perhaps two bytes before an address that is a multiple of four.
+        2 * (begin + jump + test + 4 * input + round + g * scale + self.stores(g) + finish) + 2
+    }
+
+    /// Instructions that load what results are made with, and store those of a group of `g`.
+    fn stores(&self, g: usize) -> usize {
+        // Bytes for the next layer are summed up, int8 have 128 taken off.
+        let store = if self.bytes { 1 } else { 2 };
+        let further = g.saturating_sub(2) * (store + usize::from(self.bytes)) + g.saturating_sub(4);
+        let pair = match (g, self.bytes) {
+            (1, _) => 1 + store,
+            (_, true) => 4 + 2 * store,
+            (_, false) => 2 * store,
+        };
+        1 + if !self.wide && g < 10 { 2 } else { 0 } + 1 + pair + 1 + further
+    }
+}
+
 impl Kernel for Gemm {
     fn op(&self) -> &'static str {
         if self.bytes { "GemmBytes" } else { "Gemm" }
@@ -138,6 +266,29 @@ impl Kernel for Gemm {
     fn views(&self) -> Vec<Vec<usize>> {
         let y = if self.bytes { words(self.outputs) } else { self.outputs };
         vec![vec![self.rows, words(self.inputs)], vec![self.rows, y]]
+    }
+
+    fn cost(&self, seen: &Seen) -> Option<Cost> {
+        let worst =
+            Case { inputs: self.inputs as f64, fours: self.inputs.div_ceil(4) as f64, negative: 0.0, limited: 1.0 };
+        let instructions = Instructions { mean: self.mean(seen), max: self.instructions(worst) };
+        let sizes = [(8, eights(self.outputs)), (last(self.outputs), 1)];
+        let code = sizes.into_iter().filter(|&(size, groups)| size > 0 && groups > 0).map(|(size, _)| {
+            let (skip, time) = (self.skip as usize, self.time as usize);
+            let name = format!("armv6m::{}<{size}, {skip}, {time}, {}>", self.op(), self.wide);
+            Function { name, bytes: self.code(size) }
+        });
+        Some(Cost {
+            instructions: instructions.times(self.rows),
+            code: code.collect(),
+            stack: 72,
+            head: 16 * self.calls() / self.rows.max(1),
+            fixed: self.skip == Skip::None && self.time == Time::Constant,
+        })
+    }
+
+    fn calls(&self) -> usize {
+        self.rows * [eights(self.outputs), last(self.outputs)].iter().filter(|&&outputs| outputs > 0).count()
     }
 
     fn macs(&self) -> u64 {

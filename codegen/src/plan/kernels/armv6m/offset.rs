@@ -1,5 +1,6 @@
 //! From int8 activations to unsigned bytes with their sum.
 
+use crate::plan::cost::{Cost, Function, Instructions, Seen};
 use crate::plan::kernels::{Buffer, Constant, Fields, Kernel};
 use tinymlp::arch::armv6m::{dynamic, words};
 
@@ -26,6 +27,21 @@ impl Kernel for Offset {
         for (x, y) in x.chunks_exact(self.elements).zip(y.chunks_exact_mut(words(self.elements))) {
             dynamic::offset(x, y);
         }
+    }
+
+    fn cost(&self, _: &Seen) -> Option<Cost> {
+        // Of an aligned operand: two words at a time, 64 times before the sums are added up; then bytes.
+        let (eights, bytes) = (self.elements / 8, self.elements % 8);
+        let blocks = 15 * eights.div_ceil(64) + eights.saturating_sub(1) / 64;
+        let single = if bytes > 0 { 1 + 8 * bytes } else { 0 };
+        let instructions = 8 + 2 + blocks + 18 * eights + 4 + 2 + single + 4;
+        Some(Cost {
+            instructions: Instructions::fixed(instructions).times(self.rows),
+            code: vec![Function { name: "armv6m::offset".into(), bytes: 128 }],
+            stack: 28,
+            head: 0,
+            fixed: true,
+        })
     }
 
     fn constant(&self) -> Constant {

@@ -1,5 +1,6 @@
 //! Fully connected layer over pairs of 16-bit activations.
 
+use crate::plan::cost::{Cost, Function, Instructions, Seen};
 use crate::plan::kernels::{self, Buffer, Constant, Field, Fields, Kernel};
 use crate::plan::layout::Packing;
 use tinymlp::arch::armv7em::{dynamic, fours, pair, words};
@@ -21,12 +22,6 @@ pub struct Gemm {
 }
 
 impl Gemm {
-    /// Instructions for so many pairs of inputs and groups of eight outputs, its operand's conversion included.
-    pub fn instructions(pairs: f64, groups: f64, plain: bool, unroll: usize) -> f64 {
-        let round = 13.5 + 1.5 / unroll as f64;
-        groups * (pairs * round + 42.0) + if plain { 2.1 * pairs } else { 0.0 }
-    }
-
     /// The layer `from` on an operand packed as `x`.
     pub fn new(from: &kernels::Gemm, x: Packing, pairs: bool, unroll: usize, own: bool) -> Self {
         let lanes = Lanes::new(from, x);
@@ -42,6 +37,35 @@ impl Gemm {
         }
         let zero_point = from.limits.zero_point + if pairs { 128 } else { 0 };
         Self { rows, inputs, outputs, zero_point, stream, pairs, unroll, own }
+    }
+}
+
+impl Gemm {
+    /// Instructions of a row, whatever is in it. Counted from the assembly.
+    fn instructions(&self) -> usize {
+        let rounds = words(self.inputs) / 4;
+        // Code for one length runs through up to eight rounds without a test.
+        let (begin, tests) = match (self.own, rounds > 8) {
+            (false, _) => (3, rounds.div_ceil(self.unroll)),
+            // One fills up to an address that is a multiple of four.
+            (true, false) => (3, 0),
+            (true, true) => (3, rounds / 8),
+        };
+        let four = begin + 27 * rounds + 3 * tests + if self.pairs { 19 } else { 22 };
+        let store = match (self.pairs, pair(self.outputs)) {
+            (true, _) => 4,
+            (false, 1) => 4,
+            (false, _) => 6,
+        };
+        let in_loop = !self.own || rounds > 8;
+        let pair = match pair(self.outputs) {
+            0 => 0,
+            _ => 1 + if in_loop { 2 + 16 * rounds } else { 1 + 14 * rounds } + 6 + store,
+        };
+        let begin = if self.own { 8 } else { 9 };
+        // An output that is not stored ends the row.
+        let ended = if !self.pairs && self.outputs % 4 == 3 { 8 } else { 0 };
+        begin + fours(self.outputs) * four + pair + 5 - ended
     }
 }
 
@@ -151,6 +175,29 @@ impl Kernel for Gemm {
     fn views(&self) -> Vec<Vec<usize>> {
         let y = if self.pairs { words(self.outputs) } else { self.outputs };
         vec![vec![self.rows, words(self.inputs)], vec![self.rows, y]]
+    }
+
+    fn cost(&self, _: &Seen) -> Option<Cost> {
+        let rounds = words(self.inputs) / 4;
+        // Counted from the assembly: rounds of four outputs, and of two, and what is around them.
+        let (name, bytes) = match self.own {
+            false => {
+                let far = 2 * usize::from(self.unroll > 1) + 2 * usize::from(self.unroll > 2);
+                (self.unroll, 234 + far + 108 * self.unroll)
+            }
+            true if rounds <= 8 => (rounds, 168 + (108 + 56) * rounds),
+            true => (rounds, 176 + 108 * (8 + rounds % 8) + 56 + 8),
+        };
+        let (kind, store) = if self.pairs { ("gemm_pairs", 0) } else { ("gemm", 12) };
+        let name = format!("armv7em::{kind}{}<{name}>", if self.own { "_own" } else { "" });
+        let bytes = bytes + store;
+        Some(Cost {
+            instructions: Instructions::fixed(self.instructions()).times(self.rows),
+            code: vec![Function { name, bytes }],
+            stack: 64,
+            head: 20,
+            fixed: true,
+        })
     }
 
     fn macs(&self) -> u64 {

@@ -1,6 +1,7 @@
 //! Fully connected layer over a list of the activations that are not zero.
 
 use super::gemm::{Lanes, Sizes};
+use crate::plan::cost::{Cost, Function, Instructions, Seen};
 use crate::plan::kernels::{self, Buffer, Constant, Field, Fields, Kernel};
 use crate::plan::layout::Packing;
 use tinymlp::arch::armv7em::{dynamic, list_words, words};
@@ -14,15 +15,16 @@ pub struct GemmNonzero {
     /// Results in pairs for the next layer.
     pairs: bool,
     fill: usize,
+    /// What all pairs would be.
+    packing: Packing,
 }
 
 impl GemmNonzero {
-    /// Instructions for so many pairs of inputs that are not zero, of so many, and groups of eight outputs; the list's
-    /// making included.
-    pub fn instructions(nonzero: f64, pairs: f64, groups: f64, plain: bool, fill: usize) -> f64 {
-        let filled = nonzero + (fill as f64 - 1.0) / 2.0;
-        let list = if plain { 3.0 * pairs + 3.0 * nonzero } else { 5.0 * pairs + nonzero };
-        list + 25.0 + groups * (filled * (16.0 + 3.0 / fill as f64) + 36.0)
+    /// Instructions of a row whose list has so many pairs.
+    fn instructions(&self, pairs: f64) -> f64 {
+        let fill = self.fill as f64;
+        let store = if self.pairs { 13.0 } else { 16.0 };
+        8.0 + (self.sizes.outputs / 8) as f64 * (2.0 + pairs * (16.0 + 3.0 / fill) + 18.0 + store + 3.0)
     }
 
     /// The layer `from` for a list of pairs of such a packing.
@@ -38,7 +40,7 @@ impl GemmNonzero {
             stream.extend(twos().flat_map(|a| lanes.multiplier(a)));
         }
         let zero_point = from.limits.zero_point + if pairs { 128 } else { 0 };
-        Self { sizes: Sizes::of(from), zero_point, stream, pairs, fill }
+        Self { sizes: Sizes::of(from), zero_point, stream, pairs, fill, packing: x }
     }
 }
 
@@ -84,6 +86,22 @@ impl Kernel for GemmNonzero {
         let Sizes { rows, inputs, outputs } = self.sizes;
         let y = if self.pairs { words(outputs) } else { outputs };
         vec![vec![rows, list_words(inputs, self.fill)], vec![rows, y]]
+    }
+
+    fn cost(&self, seen: &Seen) -> Option<Cost> {
+        let all = words(self.sizes.inputs);
+        let filled = |pairs: usize| pairs.max(1).next_multiple_of(self.fill);
+        let mean = seen.mean(filled(all), |row| filled(super::nonzero_pairs(self.packing, row)));
+        let (mean, max) = (self.instructions(mean), self.instructions(filled(all) as f64));
+        let name = format!("armv7em::{}<{}>", self.op(), self.fill);
+        let bytes = 168 + if self.pairs { 0 } else { 12 } + 62 * self.fill + if self.fill > 2 { 2 } else { 0 };
+        Some(Cost {
+            instructions: Instructions { mean, max }.times(self.sizes.rows),
+            code: vec![Function { name, bytes }],
+            stack: 60,
+            head: 12,
+            fixed: false,
+        })
     }
 
     fn macs(&self) -> u64 {

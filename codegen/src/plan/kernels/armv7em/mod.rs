@@ -12,4 +12,5 @@ pub use gemm_bytes::GemmBytes;
 pub use gemm_nonzero::GemmNonzero;
 pub use gemm_wide::GemmWide;
 pub use nonzero::Nonzero;
+use nonzero::nonzero_pairs;
 pub use widen::Widen;

@@ -1,6 +1,8 @@
 //! Lists of the activations that are not zero.
 
+use crate::plan::cost::{Cost, Function, Instructions, Seen};
 use crate::plan::kernels::{Buffer, Constant, Fields, Kernel};
+use crate::plan::layout::Packing;
 use tinymlp::arch::armv7em::{dynamic, list_words, words};
 
 /// See [`tinymlp::arch::armv7em::NonzeroBytes`] and `Nonzero`.
@@ -14,6 +16,15 @@ pub struct Nonzero {
     pub bytes: bool,
     /// Number of pairs to a multiple of which the list is filled up.
     pub fill: usize,
+    /// How all pairs would lie.
+    pub packing: Packing,
+}
+
+/// Pairs of a row, packed so, that are not both zero.
+pub(crate) fn nonzero_pairs(packing: Packing, row: &[bool]) -> usize {
+    let mut pairs = vec![false; packing.words(row.len())];
+    row.iter().enumerate().for_each(|(k, &set)| pairs[packing.position(k) / 2] |= set);
+    pairs.iter().filter(|&&set| set).count()
 }
 
 impl Kernel for Nonzero {
@@ -38,6 +49,40 @@ impl Kernel for Nonzero {
             }
             _ => unreachable!("lists are of int8 or of pairs"),
         }
+    }
+
+    fn cost(&self, seen: &Seen) -> Option<Cost> {
+        let all = self.packing.words(self.inputs);
+        let fill = |pairs: usize| match pairs {
+            0 => 5 * self.fill,
+            _ => 2 + 5 * (pairs.next_multiple_of(self.fill) - pairs),
+        };
+        let row = |row: &[bool]| {
+            let pairs = super::nonzero_pairs(self.packing, row);
+            let list = match self.bytes {
+                false => 4 + 5 * all + pairs,
+                true => {
+                    // The second pair of four elements takes one more, and four zeros skip both.
+                    let fours = row.chunks(4).filter(|four| four.contains(&true)).count();
+                    let second = row.chunks(4).filter(|four| four[1] || four[3]).count();
+                    5 + 6 * row.len() / 4 + 4 * fours + pairs + second
+                }
+            };
+            list + fill(pairs) + 6
+        };
+        let full = row(&vec![true; self.inputs]);
+        // The fewest pairs that need as long a list are a little dearer.
+        let max = (full + 5 * (self.fill - 1)) as f64;
+        let instructions = Instructions { mean: seen.mean(full, row), max };
+        let name = format!("armv7em::{}<{}>", self.op(), self.fill);
+        let (bytes, stack) = if self.bytes { (82, 16) } else { (54, 8) };
+        Some(Cost {
+            instructions: instructions.times(self.rows),
+            code: vec![Function { name, bytes }],
+            stack,
+            head: 0,
+            fixed: false,
+        })
     }
 
     fn constant(&self) -> Constant {

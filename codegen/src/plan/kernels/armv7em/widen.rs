@@ -1,5 +1,6 @@
 //! From int8 activations to pairs of 16-bit ones.
 
+use crate::plan::cost::{Cost, Function, Instructions, Seen};
 use crate::plan::kernels::{Buffer, Constant, Fields, Kernel};
 use tinymlp::arch::armv7em::dynamic;
 
@@ -30,6 +31,26 @@ impl Kernel for Widen {
         for (x, y) in x.chunks_exact(self.elements).zip(y.chunks_exact_mut(self.words)) {
             dynamic::widen(x, y);
         }
+    }
+
+    fn cost(&self, _: &Seen) -> Option<Cost> {
+        let n = self.elements;
+        let part = |present: bool, instructions: usize| if present { instructions } else { 0 };
+        let (name, instructions, bytes, stack) = match self.own {
+            true => {
+                let whole = 2 + n / 8 * 7 + part(n % 8 >= 4, 4) + part(n % 4 > 0, 5);
+                let bytes = 4 + n / 8 * 26 + part(n % 8 >= 4, 14) + part(n % 4 > 0, 18);
+                (format!("armv7em::widen<{n}>"), whole, bytes, 16)
+            }
+            false => {
+                // Sixteen, four, one at a time.
+                let fours = n % 16 / 4 * 7 + part(n % 16 >= 4 && n % 4 == 0, 1);
+                let ones = [0, 2 + 4, 2 + 8, 2 + 10][n % 4];
+                ("armv7em::widen".into(), 6 + n / 16 * 16 + fours + ones, 122, 24)
+            }
+        };
+        let instructions = Instructions::fixed(instructions).times(self.rows);
+        Some(Cost { instructions, code: vec![Function { name, bytes }], stack, head: 0, fixed: true })
     }
 
     fn constant(&self) -> Constant {

@@ -1,21 +1,10 @@
 //! Fully connected layer with three-byte sums.
 
+use crate::plan::cost::{Cost, Function, Instructions, Seen};
 use crate::plan::kernels::{self, Buffer, Constant, Field, Fields, Kernel};
 use tinymlp::arch::avr::{Form, dynamic, first, group};
 
 /// See [`tinymlp::arch::avr::Gemm`].
-///
-/// Cycles of a row on an ATmega328P, within 3 % of what simavr counts for the shipped models, for `I` inputs, `O` outputs
-/// and `P = ceil(O / 7)` groups:
-///
-/// ```text
-/// 130 + 65 * O + 31 * (P - 1) + I * (8 * O + 5 * P + 2)
-/// ```
-///
-/// with 6 or 4 in place of 5 where the loop is not unrolled or unrolled four times, and 40 in place of 130 where there is
-/// one group of one or two outputs. If zeros are passed over, an input costs `8 * O + 7 * P + 2`, or `10 * P` if it is
-/// zero. A negative sum that is not multiplied saves 36. A shift costs 3 for each bit, or 6 and once 7 where every output has
-/// its own.
 #[derive(Clone, Debug)]
 pub struct Gemm {
     rows: usize,
@@ -23,6 +12,8 @@ pub struct Gemm {
     outputs: usize,
     stream: Vec<u8>,
     form: Form,
+    /// Most places that a product is shifted by where every output has its own.
+    places: u8,
 }
 
 impl Gemm {
@@ -87,7 +78,133 @@ impl Gemm {
             }
             (begin, size) = (begin + size, form.group.into());
         }
-        Some(Self { rows, inputs, outputs, stream, form })
+        let most = places.iter().max().map_or(0, |&k| k as u8 - 8);
+        Some(Self { rows, inputs, outputs, stream, form, places: most })
+    }
+}
+
+/// What the time of a row depends on.
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    /// Inputs that are not zero.
+    nonzero: f64,
+    /// Share of results that are the smallest.
+    lowest: f64,
+    /// Share of results that are the largest.
+    highest: f64,
+}
+
+impl Gemm {
+    /// Instructions of a row. Counted from the assembly.
+    fn instructions(&self, case: Case) -> f64 {
+        let n = |count: usize| count as f64;
+        let form = self.form;
+        let (first, group, unroll) = (form.first.into(), form.group.into(), usize::from(form.unroll));
+        let others = (self.outputs - first) / group;
+        let wide = usize::from(form.wide);
+        // Rounds of 256 inputs after the first.
+        let more = if form.wide { (self.inputs - 1) / 256 } else { 0 };
+        let live: usize = if form.more || form.wide { 7 } else { first };
+        let saved = 1 + if live > 1 { 2 } else { 0 } + 3 * live.saturating_sub(2);
+        let sum = |size: usize, adds: usize, bytes: usize| {
+            let load = 2 + usize::from(form.skip);
+            let far = unroll * bytes >= 120;
+            let pass = if far { 3.0 } else { 2.0 };
+            let passes = n(self.inputs.div_ceil(unroll));
+            let rounds = n(more) * n(5 + usize::from(unroll > 1)) + n(3 * wide);
+            let rest = usize::from(form.rest > 0);
+            let products = match form.skip {
+                false => n(self.inputs) * n(load + adds + 5 * size) + passes * pass,
+                true => {
+                    let zeros = n(self.inputs) - case.nonzero;
+                    case.nonzero * (n(load + adds + 5 * size) + pass) + zeros * 6.0 + n(1 + more)
+                }
+            };
+            products + rounds + n(rest) - if far { n(1 + more) } else { 0.0 }
+        };
+        let skip = if form.skip { 2 } else { 0 };
+        let first_bytes = 4 + skip + if form.wide { 6 } else { 4 } + 10 * first;
+        let group_bytes = 4 + skip + 10 * group;
+        let begin = saved + 2 + 5 * usize::from(form.more) + 4 + 2 * wide + 2 + 3 * first;
+        let after = 4 + wide + 3 * first + 2 + 3 * usize::from(form.more);
+        let before_group = 5 + 6 + 2 * wide + 3 + 6 * group;
+        let end = if form.more { 6 + 8 } else { 0 } + 1 + saved + 2;
+        n(begin + after + end)
+            + sum(first, 2 + wide, first_bytes)
+            + self.results(first, case)
+            + n(others) * (n(before_group) + sum(group, 0, group_bytes) + 2.0 + self.results(group, case) + 1.0)
+    }
+
+    /// Instructions of a row in the mean of what was seen.
+    pub fn mean(&self, seen: &Seen) -> f64 {
+        let nonzero = seen.elements(self.inputs);
+        self.instructions(Case { nonzero, lowest: seen.lowest, highest: seen.highest })
+    }
+
+    /// Instructions that scale and store the results of a group.
+    fn results(&self, size: usize, case: Case) -> f64 {
+        let form = self.form;
+        let shift = |places: u8| match form.shift {
+            Form::EACH => 4.0 + 5.0 * f64::from(places),
+            shift => 3.0 * f64::from(shift),
+        };
+        // Shifts of one layer are much the same.
+        let shift = shift(self.places);
+        let limit = |taken: f64, beyond: bool| if beyond { 2.0 + taken } else { 0.0 };
+        let limits = 2.0
+            + 2.0 * case.lowest
+            + case.highest
+            + limit(case.lowest, form.min > -128)
+            + limit(case.highest, form.max < 127);
+        let scale = 24.0 + shift + 3.0 + limits + 3.0;
+        let result = match form.short {
+            false => scale,
+            // What is the smallest has a negative sum.
+            true => {
+                let scale = scale - 2.0 * case.lowest;
+                2.0 + case.lowest * 4.0 + (1.0 - case.lowest) * scale
+            }
+        };
+        (1 + 3 * (size - 1)) as f64 + size as f64 * result
+    }
+
+    /// Bytes of code.
+    fn code(&self) -> usize {
+        let form = self.form;
+        let (first, group, unroll) = (form.first.into(), form.group.into(), usize::from(form.unroll));
+        let skip = if form.skip { 2 } else { 0 };
+        let wide = if form.wide { 1 } else { 0 };
+        let live: usize = if form.more || form.wide { 7 } else { first };
+        let saved = 1 + if live > 1 { 2 } else { 0 } + 3 * live.saturating_sub(2);
+        let first_bytes = 4 + skip + 4 + 2 * wide + 10 * first;
+        let group_bytes = 4 + skip + 10 * group;
+        let rest = if form.rest > 0 { 2 } else { 0 };
+        let tail = |bytes: usize| {
+            let skipping = if form.skip { 8 } else { 0 };
+            let blocks = wide * (10 + if unroll > 1 { 2 } else { 0 });
+            unroll * bytes + if unroll * bytes < 120 { 4 } else { 6 } + skipping + blocks
+        };
+        let store = |size: usize| 2 + 6 * (size - 1);
+        let begin = 4 * saved + 4 + if form.more { 10 } else { 0 } + 8 + 4 * wide + 4 + 6 * first + rest;
+        let after = 8 + 2 * wide + 6 * first + 4 + if form.more { 6 } else { 0 } + store(first);
+        let others = match form.more {
+            true => 12 + 12 + 4 * wide + 6 + 12 * group + rest + tail(group_bytes) + 4 + store(group) + 2 + 16,
+            false => 0,
+        };
+        let shift = if form.shift == Form::EACH { 14 } else { 6 * usize::from(form.shift) };
+        let limits = if form.min > -128 { 6 } else { 0 } + if form.max < 127 { 6 } else { 0 };
+        let short = if form.short { 4 + 8 } else { 0 };
+        begin + tail(first_bytes) + after + others + 6 + 48 + shift + 14 + limits + 6 + short
+    }
+
+    /// Bytes of stack, the return address included.
+    fn stack(&self) -> usize {
+        let form = self.form;
+        let live = if form.more || form.wide { 7 } else { usize::from(form.first) };
+        let saved = 1 + if live > 1 { 2 } else { 0 } + 3 * live.saturating_sub(2);
+        let frame = if form.more { 8 } else { 0 };
+        // A pointer and rounds, or the address to which a result's function returns.
+        2 + saved + frame + if form.wide { 3 } else { 2 }
     }
 }
 
@@ -121,6 +238,21 @@ impl Kernel for Gemm {
 
     fn views(&self) -> Vec<Vec<usize>> {
         vec![vec![self.rows, self.inputs], vec![self.rows, self.outputs]]
+    }
+
+    fn cost(&self, seen: &Seen) -> Option<Cost> {
+        let mean = self.mean(seen);
+        let lowest = if self.form.short { 0.0 } else { 1.0 };
+        let max = self.instructions(Case { nonzero: self.inputs as f64, lowest, highest: 1.0 - lowest });
+        let name = format!("avr::gemm<{:#x}>", self.form.pack());
+        Some(Cost {
+            instructions: Instructions { mean, max }.times(self.rows),
+            code: vec![Function { name, bytes: self.code() }],
+            head: 0,
+            stack: self.stack(),
+            // Where results are limited, instructions are skipped in the time that they take.
+            fixed: !self.form.skip && !self.form.short,
+        })
     }
 
     fn macs(&self) -> u64 {

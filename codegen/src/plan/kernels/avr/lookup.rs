@@ -1,6 +1,7 @@
 //! Functions of one number, from tables in program memory.
 
 use crate::plan::Type;
+use crate::plan::cost::{Cost, Function, Instructions, Seen};
 use crate::plan::kernels::{self, Buffer, Constant, Fields, Kernel};
 
 /// See [`tinymlp::arch::avr::Lookup`].
@@ -25,6 +26,16 @@ impl Kernel for Lookup {
 
     fn run(&self, x: &[&Buffer], y: &mut Buffer) {
         self.0.run(x, y);
+    }
+
+    fn cost(&self, _: &Seen) -> Option<Cost> {
+        Some(Cost {
+            instructions: Instructions::fixed(6 + 9 * self.0.len),
+            code: vec![Function { name: "avr::lookup".into(), bytes: 30 }],
+            stack: 4,
+            head: 0,
+            fixed: true,
+        })
     }
 
     fn constant(&self) -> Constant {

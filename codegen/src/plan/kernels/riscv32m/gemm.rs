@@ -1,16 +1,10 @@
 //! Fully connected layer with groups of sums in registers.
 
+use crate::plan::cost::{Cost, Function, Instructions, Seen};
 use crate::plan::kernels::{self, Buffer, Constant, Field, Fields, Kernel};
 use tinymlp::arch::riscv32m::{dynamic, groups, stream_len};
 
 /// See [`tinymlp::arch::riscv32m::Gemm`].
-///
-/// A layer with `I` inputs of which the share `z` is zero, in `g` groups of `G` outputs, takes for every row about
-///
-/// `g * (I * (3 G + 1 + 3 / U) + 9 G + 12) + 2 max(G - 5, 0) + 12` instructions, where it does not skip zeros, and
-/// `g * (I * ((1 - z) (3 G + 3) + 2 z + 3 / U) + 9 G + 12) + 2 max(G - 5, 0) + 13`, where it does (`U` is `unroll`).
-///
-/// A result that RELU makes zero takes 3 of the 9 instructions of an output; in constant time an output takes 13.
 #[derive(Clone, Debug)]
 pub struct Gemm {
     rows: usize,
@@ -34,6 +28,78 @@ pub struct Code {
     pub relu: bool,
     /// Nothing depends on data.
     pub constant_time: bool,
+}
+
+/// What the time of a row depends on.
+#[derive(Clone, Copy, Debug)]
+pub struct Case {
+    /// Inputs that are not zero.
+    pub nonzero: f64,
+    /// Share of results that are the smallest.
+    pub lowest: f64,
+    /// Share of results that are limited.
+    pub limited: f64,
+}
+
+impl Case {
+    /// The mean of what was seen.
+    pub fn mean(seen: &Seen, inputs: usize) -> Self {
+        Self { nonzero: seen.elements(inputs), lowest: seen.lowest, limited: seen.lowest + seen.highest }
+    }
+
+    /// The dearest.
+    pub fn worst(inputs: usize) -> Self {
+        Self { nonzero: inputs as f64, lowest: 0.0, limited: 1.0 }
+    }
+}
+
+impl Code {
+    /// Instructions of a row of a layer of this size. Counted from the assembly.
+    pub fn instructions(&self, inputs: usize, outputs: usize, case: Case) -> f64 {
+        let n = |count: usize| count as f64;
+        let Code { group, unroll, .. } = *self;
+        let saved = if group > 5 { 2 * (group - 5 + 1) } else { 0 };
+        let passes = inputs.div_ceil(unroll);
+        let jump = match (unroll, inputs.is_multiple_of(unroll)) {
+            (1, _) => 0,
+            (_, true) => 2,
+            (_, false) => 5,
+        };
+        let products = match self.skip {
+            false => n(inputs * (1 + 3 * group)),
+            true => n(2 * inputs) + case.nonzero * n(1 + 3 * group),
+        };
+        let result = if self.constant_time {
+            12.0
+        } else if self.relu {
+            let highest = case.limited.min(1.0 - case.lowest);
+            2.0 + (1.0 - case.lowest) * 6.0 + if case.lowest > 0.0 { 0.0 } else { highest }
+        } else {
+            7.0 + case.limited
+        };
+        let fill = if group.is_multiple_of(4) { 0 } else { 2 };
+        let around = group + 3 + jump + 3 * passes + fill + 3 + 4;
+        let one = products + n(around) + n(group) * result;
+        n(saved + 5 + usize::from(self.skip)) + n(groups(outputs, group)) * one
+    }
+
+    /// Bytes of code, compressed instructions where there are some. Counted from the assembly.
+    pub fn bytes(&self) -> usize {
+        let Code { group, unroll, .. } = *self;
+        let saved = if group > 5 { 4 * (group - 5) + 4 } else { 0 };
+        let input = if self.skip { 12 } else { 4 } + 10 * group;
+        // Two registers of sums are among those that short instructions reach.
+        let (result, short) = match (self.constant_time, self.relu) {
+            (true, _) => (42, 8),
+            (false, true) => (30, 4),
+            (false, false) => (28, 4),
+        };
+        let short = short * group.saturating_sub(5).min(2);
+        let jump = if unroll > 1 { 18 } else { 0 };
+        let steps = if group * unroll < 32 { 2 } else { 4 } + if group < 6 { 2 } else { 4 };
+        let fill = if group.is_multiple_of(4) { 0 } else { 4 };
+        50 + 2 * usize::from(self.skip) + saved + jump + unroll * input + fill + steps + group * (4 + result) - short
+    }
 }
 
 impl Gemm {
@@ -98,6 +164,22 @@ impl Kernel for Gemm {
 
     fn views(&self) -> Vec<Vec<usize>> {
         vec![vec![self.rows, self.inputs], vec![self.rows, self.outputs]]
+    }
+
+    fn cost(&self, seen: &Seen) -> Option<Cost> {
+        let Code { group, unroll, skip, relu, constant_time } = self.code;
+        let row = |case| self.code.instructions(self.inputs, self.outputs, case);
+        let instructions =
+            Instructions { mean: row(Case::mean(seen, self.inputs)), max: row(Case::worst(self.inputs)) };
+        let name = format!("riscv32m::gemm<{group}, {unroll}, {skip}, {relu}, {constant_time}>");
+        Some(Cost {
+            instructions: instructions.times(self.rows),
+            code: vec![Function { name, bytes: self.code.bytes() }],
+            // The caller's frame has a free word at its end.
+            stack: if group > 5 { 4 + (4 * (group - 5)).next_multiple_of(16) } else { 0 },
+            head: 20,
+            fixed: constant_time,
+        })
     }
 
     fn macs(&self) -> u64 {

@@ -2,4 +2,4 @@
 
 mod gemm;
 
-pub use gemm::{Code, Gemm};
+pub use gemm::{Case, Code, Gemm};

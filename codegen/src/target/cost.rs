@@ -1,0 +1,133 @@
+//! What a plan costs on its core, predicted: instructions, flash and RAM of every step.
+//!
+//! Kernels in assembly are counted, each by its own `cost`. What the compiler makes (the calls, and the portable loops) is a
+//! table of figures per core, measured with rustc 1.95.0 on the emulated boards.
+
+use super::Core;
+use super::activity::Activity;
+use super::compiled::Compiled;
+use crate::data::Rows;
+use crate::plan::cost::{Cost, Instructions, Seen};
+use crate::plan::{Plan, Step};
+use std::collections::BTreeMap;
+
+/// The cost of a plan.
+#[derive(Clone, Debug)]
+pub struct Prediction {
+    /// By step.
+    pub steps: Vec<StepCost>,
+    /// Of one inference.
+    pub instructions: Instructions,
+    /// Bytes of constants in flash.
+    pub constant_bytes: usize,
+    /// Bytes of code: every function once, whichever steps share it.
+    pub code_bytes: usize,
+    /// Bytes of scratch memory, and of constants that the core cannot read in flash.
+    pub ram_bytes: usize,
+    /// Bytes of stack at the deepest.
+    pub stack_bytes: usize,
+}
+
+/// The cost of a step.
+#[derive(Clone, Debug)]
+pub struct StepCost {
+    /// Instructions with those that call it.
+    pub instructions: Instructions,
+    /// Bytes of constants in flash.
+    pub constant_bytes: usize,
+    /// Bytes of code that no step before it needs.
+    pub code_bytes: usize,
+    /// Bytes of its result in the scratch memory.
+    pub ram_bytes: usize,
+    /// Bytes of stack with its callers.
+    pub stack_bytes: usize,
+    /// Whether it is written for the core; else it is a portable loop, whose figures are estimates.
+    pub counted: bool,
+}
+
+impl Prediction {
+    /// Bytes of flash.
+    pub fn flash_bytes(&self) -> usize {
+        self.constant_bytes + self.code_bytes
+    }
+}
+
+impl Plan {
+    /// What the plan costs on the core that it is for, by what the rows of calibration data show; none for no core in
+    /// particular.
+    pub fn predict(&self, rows: &Rows) -> Option<Prediction> {
+        let compiled = Compiled::of(self.target.core)?;
+        let activity = Activity::new(self, rows);
+        let mut known: BTreeMap<String, usize> = BTreeMap::new();
+        let steps: Vec<StepCost> = self
+            .steps
+            .iter()
+            .map(|step| {
+                let nonzero = activity.rows(step.inputs[0], self.values[step.inputs[0]].order.as_deref());
+                let [lowest, highest] = activity.limits(step.output);
+                let seen = Seen { nonzero: &nonzero, lowest, highest };
+                let counted = step.kernel.cost(&seen);
+                let is_counted = counted.is_some();
+                let Cost { instructions, code, head, stack, .. } =
+                    counted.unwrap_or_else(|| compiled.portable(&*step.kernel, self.target.mode));
+                let calls = compiled.calls(step);
+                let mut code_bytes = compiled.call_bytes * calls;
+                for function in code {
+                    if known.insert(function.name, function.bytes).is_none() {
+                        code_bytes += function.bytes;
+                    }
+                }
+                let call = (compiled.call * calls) as f64;
+                StepCost {
+                    instructions: Instructions { mean: instructions.mean + call, max: instructions.max + call },
+                    constant_bytes: self.constants(step) + head,
+                    code_bytes,
+                    ram_bytes: self.in_arena(step),
+                    stack_bytes: compiled.stack + stack,
+                    counted: is_counted,
+                }
+            })
+            .collect();
+        let sum = |f: fn(&StepCost) -> f64| steps.iter().map(f).sum::<f64>();
+        let around = compiled.around as f64;
+        let instructions =
+            Instructions { mean: around + sum(|s| s.instructions.mean), max: around + sum(|s| s.instructions.max) };
+        Some(Prediction {
+            instructions,
+            constant_bytes: steps.iter().map(|s| s.constant_bytes).sum(),
+            code_bytes: compiled.around_bytes + steps.iter().map(|s| s.code_bytes).sum::<usize>(),
+            ram_bytes: self.arena_bytes + self.constants_in_ram(),
+            stack_bytes: steps.iter().map(|s| s.stack_bytes).max().unwrap_or_default(),
+            steps,
+        })
+    }
+
+    /// The steps whose time may depend on the data: of portable kernels that is the compiler's choice.
+    pub fn varying(&self) -> impl Iterator<Item = &Step> {
+        self.steps.iter().filter(|step| step.kernel.cost(&Seen::default()).is_none_or(|cost| !cost.fixed))
+    }
+
+    /// Bytes of a step's constants, its constant operands included.
+    fn constants(&self, step: &Step) -> usize {
+        let operands = step.inputs.iter().map(|&v| &self.values[v]).filter(|v| v.constant.is_some());
+        step.kernel.constant().bytes() + operands.map(|v| v.bytes()).sum::<usize>()
+    }
+
+    /// Bytes of a step's result in the arena.
+    fn in_arena(&self, step: &Step) -> usize {
+        match self.values[step.output].place {
+            crate::plan::Place::Arena(_) if !step.in_place => self.values[step.output].bytes(),
+            _ => 0,
+        }
+    }
+
+    /// Bytes of constants that are copied to RAM: on AVR loads reach no flash, and only its own kernels read that.
+    fn constants_in_ram(&self) -> usize {
+        if self.target.core != Core::Avr {
+            return 0;
+        }
+        let in_flash = |step: &&Step| step.kernel.module() == "arch::avr";
+        let flash: usize = self.steps.iter().filter(in_flash).map(|s| s.kernel.constant().bytes()).sum();
+        self.constant_bytes() - flash
+    }
+}
