@@ -208,7 +208,7 @@ pub(super) mod portable {
                         acc = acc.wrapping_add(i32::from(x).wrapping_mul(byte((k + left_out(inputs)) * size + o)));
                     }
                     let multiplier = multipliers.get(o / 2).map_or(0, |&m| m >> (16 * (o % 2)) & 0xffff);
-                    let product = (i64::from(acc) * i64::from(multiplier) >> 16) as i32;
+                    let product = ((i64::from(acc) * i64::from(multiplier)) >> 16) as i32;
                     let value = match wide {
                         false => product.wrapping_add(rounding as i32).wrapping_shr(shift),
                         true => {
