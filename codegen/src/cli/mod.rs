@@ -8,7 +8,7 @@ mod table;
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
-use tinymlp_codegen::{Builder, Io, Observer, Result};
+use tinymlp_codegen::{Builder, Core, Io, Mode, Observer, Result};
 
 /// Compiles trained MLP-family networks to Rust for microcontrollers.
 #[derive(Debug, Parser)]
@@ -39,6 +39,18 @@ struct Quantization {
     /// Name of the module; the model file's if not given.
     #[arg(long)]
     name: Option<String>,
+    /// Real numbers the module converts from and to: quantized (none), f32, or a fixed-point type like I16F16.
+    #[arg(long, default_value = "quantized", value_name = "TYPE")]
+    io: Io,
+    #[command(flatten)]
+    precision: Precision,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// How values become integers.
+#[derive(Args, Debug)]
+struct Precision {
     /// How ranges are chosen: min-max, mse, percentile or percentile=99.9.
     #[arg(long, default_value = "min-max", value_name = "OBSERVER")]
     observer: Observer,
@@ -51,25 +63,51 @@ struct Quantization {
     /// Accept calibration data in which a column never changes from a value other than zero.
     #[arg(long)]
     allow_constant_columns: bool,
-    /// Real numbers the module converts from and to: quantized (none), f32, or a fixed-point type like I16F16.
-    #[arg(long, default_value = "quantized", value_name = "TYPE")]
-    io: Io,
+}
+
+/// What the module is for.
+#[derive(Args, Debug)]
+struct Target {
+    /// Whose kernels are called: a core, a chip or a Rust target; the portable ones if not given.
+    #[arg(long, value_name = "CORE")]
+    target: Option<Core>,
+    /// What comes first where kernels can be either fast or small: size, balanced or speed.
+    #[arg(long, default_value = "balanced", value_name = "MODE")]
+    mode: Mode,
+    /// Only kernels whose instructions do not depend on the data.
+    #[arg(long)]
+    constant_time: bool,
 }
 
 impl Quantization {
     fn builder(&self) -> Builder {
-        let mut builder = Builder::new(&self.model)
-            .calibration(&self.calibration)
-            .observer(self.observer)
-            .headroom(self.headroom)
-            .io(self.io);
+        let mut builder = Builder::new(&self.model).calibration(&self.calibration).io(self.io);
         if let Some(name) = &self.name {
             builder = builder.name(name);
         }
+        self.target.of(self.precision.of(builder))
+    }
+}
+
+impl Precision {
+    /// The builder with these options.
+    fn of(&self, builder: Builder) -> Builder {
+        let mut builder = builder.observer(self.observer).headroom(self.headroom);
         if self.allow_constant_columns {
             builder = builder.allow_constant_columns();
         }
         self.int16.iter().fold(builder, |b, layer| b.int16(layer))
+    }
+}
+
+impl Target {
+    /// The builder with these options.
+    fn of(&self, builder: Builder) -> Builder {
+        let mut builder = builder.mode(self.mode);
+        if let Some(core) = self.target {
+            builder = builder.target(core);
+        }
+        if self.constant_time { builder.constant_time() } else { builder }
     }
 }
 

@@ -103,3 +103,51 @@ fn skipping_pays(layer: &Layer, target: Target) -> bool {
     armv7em::GemmNonzero::instructions(mean, pairs, groups, plain, unroll(target.mode))
         < armv7em::Gemm::instructions(pairs, groups, plain, unroll(target.mode))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Core, tests};
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn every_kernel_computes_what_the_portable_one_does(case in tests::cases(40, 40), common: bool, relu: bool) {
+            let mut case = tests::short(case, common);
+            if relu {
+                case.x_zero_point = -128;
+            }
+            for target in tests::targets(Core::Armv7em) {
+                tests::compare(&Armv7em, &case, target);
+            }
+        }
+    }
+
+    /// Layers of which the tests above would say nothing if they were not taken, and both ways of reading operands.
+    #[test]
+    fn layers_are_taken_and_zeros_are_skipped_where_they_are_many() {
+        let ops = |zeros: usize, constant_time| {
+            let case = tests::case(64, 16, |k| k % 64 < zeros);
+            let target = Target { core: Core::Armv7em, mode: Mode::Balanced, constant_time };
+            let kernels = tests::compare(&Armv7em, &case, target);
+            kernels.iter().map(|k| k.op()).collect::<Vec<_>>().join(" ")
+        };
+        let dense = "Widen Gemm Widen GemmPairs Gemm GemmPairs";
+        assert_eq!(ops(0, false), dense);
+        assert_eq!(ops(60, true), dense);
+        let lists =
+            "NonzeroBytes GemmNonzero NonzeroBytes GemmNonzeroPairs Nonzero GemmNonzero Nonzero GemmNonzeroPairs";
+        assert_eq!(ops(60, false), lists);
+    }
+
+    #[test]
+    fn sums_that_do_not_fit_beside_another_are_refused() {
+        let fits = |inputs| {
+            let mut case = tests::case(inputs, 2, |_| false);
+            case.gemm.weight.fill(127);
+            !tests::compare(&Armv7em, &case, Target { core: Core::Armv7em, ..Target::default() }).is_empty()
+        };
+        // The least sum is -2000 - 127 * 128 * inputs, and must not be below -2^23.
+        assert!(fits(515) && !fits(516));
+    }
+}

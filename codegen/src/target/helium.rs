@@ -26,3 +26,19 @@ impl Architecture for Helium {
         Arc::new(helium::Gemm::new(layer.gemm))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Core, tests};
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn every_layer_is_taken_and_computes_what_the_portable_one_does(case in tests::cases(40, 40)) {
+            for target in tests::targets(Core::Helium) {
+                prop_assert!(!tests::compare(&Helium, &case, target).is_empty());
+            }
+        }
+    }
+}

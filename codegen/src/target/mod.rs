@@ -10,6 +10,10 @@ mod armv6m;
 mod armv7em;
 mod avr;
 mod helium;
+mod riscv32e;
+mod riscv32m;
+#[cfg(test)]
+mod tests;
 
 use crate::data::Rows;
 use crate::plan::kernels::{Gemm, Kernel};
@@ -46,6 +50,10 @@ pub enum Core {
     Helium,
     /// AVR with a multiplier: ATmega.
     Avr,
+    /// RV32IMC: with multiplication and compressed instructions, as the ESP32-C3 has them.
+    Rv32imc,
+    /// RV32EC: sixteen registers, no multiplication, as the CH32V003 has it.
+    Rv32ec,
 }
 
 /// What comes first where kernels can be either fast or small.
@@ -61,8 +69,12 @@ pub enum Mode {
 }
 
 impl Core {
+    /// All of them.
+    pub const ALL: [Core; 7] =
+        [Core::Portable, Core::Armv6m, Core::Armv7em, Core::Helium, Core::Avr, Core::Rv32imc, Core::Rv32ec];
+
     /// Names that [`Core::from_str`] takes, with what they mean.
-    const NAMES: [(&'static str, Core); 27] = [
+    const NAMES: &'static [(&'static str, Core)] = &[
         ("portable", Core::Portable),
         ("cortex-m0", Core::Armv6m),
         ("cortex-m0plus", Core::Armv6m),
@@ -90,6 +102,15 @@ impl Core {
         ("atmega328p", Core::Avr),
         ("arduino-uno", Core::Avr),
         ("avr-none", Core::Avr),
+        ("esp32-c3", Core::Rv32imc),
+        ("rv32imc", Core::Rv32imc),
+        ("riscv32imc-unknown-none-elf", Core::Rv32imc),
+        ("riscv32imac-unknown-none-elf", Core::Rv32imc),
+        ("riscv32imafc-unknown-none-elf", Core::Rv32imc),
+        ("ch32v003", Core::Rv32ec),
+        ("rv32ec", Core::Rv32ec),
+        ("riscv32ec", Core::Rv32ec),
+        ("riscv32ec-unknown-none-elf", Core::Rv32ec),
     ];
 
     /// The core of a Rust target triple; portable where there are no kernels for it.
@@ -126,6 +147,8 @@ impl Core {
             Core::Armv7em => Some(&armv7em::Armv7em),
             Core::Helium => Some(&helium::Helium),
             Core::Avr => Some(&avr::Avr),
+            Core::Rv32imc => Some(&riscv32m::Riscv32m),
+            Core::Rv32ec => Some(&riscv32e::Riscv32e),
         }
     }
 }
@@ -163,6 +186,8 @@ impl fmt::Display for Core {
             Core::Armv7em => "armv7em",
             Core::Helium => "helium",
             Core::Avr => "avr",
+            Core::Rv32imc => "rv32imc",
+            Core::Rv32ec => "rv32ec",
         })
     }
 }
@@ -196,6 +221,16 @@ trait Architecture {
 
     /// The kernel of a layer whose operand and result have their layouts.
     fn layer(&self, layer: &Layer, target: Target) -> Arc<dyn Kernel>;
+
+    /// Its own kernel for a step that is no layer of its, with the same values.
+    fn other(&self, _kernel: &dyn Kernel) -> Option<Arc<dyn Kernel>> {
+        None
+    }
+
+    /// What the user should know of a step that keeps its portable kernel.
+    fn note(&self, _step: &Step) -> Option<String> {
+        None
+    }
 }
 
 impl Plan {
@@ -227,22 +262,26 @@ impl Plan {
                 self.values[value].order = Some(activity.order(value));
             }
         }
-        let mut operands: HashMap<(ValueId, Layout), ValueId> = HashMap::new();
+        let mut operands: HashMap<(ValueId, Layout, usize), ValueId> = HashMap::new();
         let mut steps = Vec::new();
         for (mut step, taken) in std::mem::take(&mut self.steps).into_iter().zip(takes) {
             if taken && let Some(gemm) = step.kernel.gemm() {
                 let order = |value: ValueId| self.values[value].order.as_deref();
-                step.kernel = Arc::new(gemm.sorted(order(step.inputs[0]), order(step.output)));
+                let gemm = gemm.sorted(order(step.inputs[0]), order(step.output));
+                // As the layer sees its operand: it may take several axes as one.
+                let (inputs, shape) = (gemm.inputs, vec![gemm.rows, gemm.inputs]);
+                step.kernel = Arc::new(gemm);
                 let mut operand = (Layout::Plain, None);
                 layer(&self, &step, &mut |layer| operand = architecture.operand(layer, target));
                 // The layer that a kernel is chosen for reads what the operand's kernel makes, of the same activity.
                 let mut chosen = step.clone();
                 if let (layout, Some(kernel)) = operand {
                     let x = step.inputs[0];
-                    let made = *operands.entry((x, layout)).or_insert_with(|| {
+                    let made = *operands.entry((x, layout, inputs)).or_insert_with(|| {
                         self.values.push(Value {
                             place: Place::Arena(0),
                             layout,
+                            shape,
                             constant: None,
                             ..self.values[x].clone()
                         });
@@ -258,7 +297,11 @@ impl Plan {
                 step = chosen;
             } else {
                 // A value that is written again has to be converted again.
-                operands.retain(|&(value, _), _| value != step.output);
+                operands.retain(|&(value, _, _), _| value != step.output);
+                match architecture.other(&*step.kernel) {
+                    Some(kernel) => step.kernel = kernel,
+                    None => self.notes.extend(architecture.note(&step)),
+                }
             }
             steps.push(step);
         }
@@ -296,27 +339,5 @@ fn convert(layer: &str, kernel: Arc<dyn Kernel>, x: ValueId, y: ValueId) -> Step
         bound: None,
         table_error: None,
         in_place: false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn flags_choose_among_the_cores_of_a_triple() {
-        let armv8m = "thumbv8m.main-none-eabihf";
-        for (triple, flags, core) in [
-            (armv8m, "", Core::Armv7em),
-            (armv8m, "-Ctarget-cpu=cortex-m33", Core::Armv7em),
-            (armv8m, "-Ctarget-cpu=cortex-m55", Core::Helium),
-            (armv8m, "-C\u{1f}target-cpu=cortex-m85\u{1f}-Clink-arg=-Tlink.x", Core::Helium),
-            (armv8m, "-Ctarget-cpu=cortex-m33\u{1f}-Ctarget-feature=+fp,-dsp", Core::Armv6m),
-            (armv8m, "-Ctarget-cpu=something-new", Core::Armv7em),
-            ("thumbv7em-none-eabihf", "-Ctarget-cpu=cortex-m7", Core::Armv7em),
-            ("x86_64-unknown-linux-gnu", "-Ctarget-cpu=native", Core::Portable),
-        ] {
-            assert_eq!(Core::of_build(triple, flags), core, "{triple} {flags}");
-        }
     }
 }

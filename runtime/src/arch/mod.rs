@@ -31,3 +31,5 @@ pub mod armv6m;
 pub mod armv7em;
 pub mod avr;
 pub mod helium;
+pub mod riscv32e;
+pub mod riscv32m;

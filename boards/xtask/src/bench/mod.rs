@@ -56,7 +56,7 @@ pub struct Arguments {
     #[arg(long, conflicts_with = "check")]
     update_budget: bool,
     /// Write the table in README.md anew.
-    #[arg(long, conflicts_with_all = ["cores", "models", "variants"])]
+    #[arg(long, conflicts_with_all = ["cores", "models"])]
     update_readme: bool,
 }
 
@@ -68,6 +68,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let boards = boards(&arguments.cores)?;
     let (models, absent) = models::named(&arguments.models)?;
     let variants = variants::named(&arguments.variants)?;
+    let shown = variants::ALL[0].name;
+    if arguments.update_readme && variants.iter().all(|variant| variant.name != shown) {
+        return Err(Error::new(format!("README.md shows the variant '{shown}', which is not among those to measure")));
+    }
     boards.iter().try_for_each(setup::require)?;
     if arguments.peers {
         peers::require(&boards)?;

@@ -178,8 +178,9 @@ fn markdown(rows: &[Row], rustc: &str) -> String {
         previous = &row.model;
         let measured = match &row.figures {
             Some(figures) => {
-                let [mean, _, per_mac, _, flash, ram, stack, quality] = cells(figures);
-                format!("{quality} | {mean} | {per_mac} | {flash} B | {ram} B | {stack} B")
+                let [mean, _, per_mac, cycles, flash, ram, stack, quality] = cells(figures);
+                let cycles = figures.cycles_mean.map_or(String::new(), |_| format!(" ({cycles} cycles)"));
+                format!("{quality} | {mean}{cycles} | {per_mac} | {flash} B | {ram} B | {stack} B")
             }
             None => "does not fit | | | | | ".into(),
         };

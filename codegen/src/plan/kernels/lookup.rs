@@ -54,6 +54,10 @@ impl Kernel for Lookup {
     fn in_place(&self) -> bool {
         self.ty == Type::I8
     }
+
+    fn lookup(&self) -> Option<&Lookup> {
+        Some(self)
+    }
 }
 
 impl Kernel for Interpolate {

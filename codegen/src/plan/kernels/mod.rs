@@ -17,6 +17,8 @@ mod mat_mul;
 mod mul;
 mod p_relu;
 mod reduce;
+pub mod riscv32e;
+pub mod riscv32m;
 mod softmax;
 mod strided;
 
@@ -59,6 +61,11 @@ pub trait Kernel: Debug + Send + Sync {
 
     /// The layer's numbers, if it is a portable fully connected one, from which a target's own kernel can be made.
     fn gemm(&self) -> Option<&Gemm> {
+        None
+    }
+
+    /// The table, if it is a portable function of int8, of which a target's own kernel can be made.
+    fn lookup(&self) -> Option<&Lookup> {
         None
     }
 

@@ -1,7 +1,7 @@
 //! Fully connected layer with three-byte sums.
 
 use crate::plan::kernels::{self, Buffer, Constant, Field, Fields, Kernel};
-use tinymlp::arch::avr::{Form, dynamic, first, group, stream_len};
+use tinymlp::arch::avr::{Form, dynamic, first, group};
 
 /// See [`tinymlp::arch::avr::Gemm`].
 ///
@@ -14,7 +14,8 @@ use tinymlp::arch::avr::{Form, dynamic, first, group, stream_len};
 ///
 /// with 6 or 4 in place of 5 where the loop is not unrolled or unrolled four times, and 40 in place of 130 where there is
 /// one group of one or two outputs. If zeros are passed over, an input costs `8 * O + 7 * P + 2`, or `10 * P` if it is
-/// zero. A negative sum that is not multiplied saves 36.
+/// zero. A negative sum that is not multiplied saves 36. A shift costs 3 for each bit, or 6 and once 7 where every output has
+/// its own.
 #[derive(Clone, Debug)]
 pub struct Gemm {
     rows: usize,
@@ -31,8 +32,13 @@ impl Gemm {
     /// the inputs stands in the code, if none is passed over.
     pub fn new(from: &kernels::Gemm, skip: bool, short: bool, unroll: usize) -> Option<Self> {
         let kernels::Gemm { rows, inputs, outputs, ref weight, ref bias, ref multiplier, shift, limits } = *from;
-        let zeros = |k: u32| multiplier.iter().all(|m| (0..1 << 16).contains(&(m >> k)) && m % (1 << k) == 0);
-        let places = (8..16u32).find(|&k| zeros(k))?;
+        let short_at = |m: i32, k: u32| (0..1 << 16).contains(&(m >> k)) && m % (1 << k) == 0;
+        let common = (8..16u32).find(|&k| multiplier.iter().all(|&m| short_at(m, k)));
+        // By output, how many zeros follow the 16 bits.
+        let places: Vec<u32> = match common {
+            Some(k) => vec![k; outputs],
+            None => multiplier.iter().map(|&m| (8..16u32).find(|&k| short_at(m, k))).collect::<Option<_>>()?,
+        };
         for ((row, &bias), &multiplier) in weight.chunks_exact(inputs).zip(bias).zip(multiplier) {
             let (low, high) = reach(row, bias);
             let scaled = |sum: i64| (sum * i64::from(multiplier) + (1 << 31)) >> 32;
@@ -56,7 +62,7 @@ impl Gemm {
             unroll: if skip { 1 } else { unroll as u8 },
             rest: if skip { 0 } else { (inputs.next_multiple_of(unroll.max(1)) - inputs) as u8 },
             short: short && limits.zero_point <= limits.min,
-            shift: (places - 8) as u8,
+            shift: common.map_or(Form::EACH, |k| (k - 8) as u8),
             zero_point: i8::try_from(limits.zero_point).ok()?,
             min: i8::try_from(limits.min).ok()?,
             max: i8::try_from(limits.max).ok()?,
@@ -64,7 +70,7 @@ impl Gemm {
         if shift != 0 || !form.fits(inputs, outputs) {
             return None;
         }
-        let mut stream = Vec::with_capacity(stream_len(inputs, outputs));
+        let mut stream = Vec::with_capacity(form.stream_len(inputs, outputs));
         let (mut begin, mut size) = (0, first);
         while begin < outputs {
             let group = begin..begin + size;
@@ -76,7 +82,8 @@ impl Gemm {
                 stream.extend(group.clone().map(|o| weight[o * inputs + i] as u8 ^ 0x80));
             }
             for o in group {
-                stream.extend(((multiplier[o] >> places) as u16).to_le_bytes());
+                stream.extend(((multiplier[o] >> places[o]) as u16).to_le_bytes());
+                stream.extend(common.is_none().then_some((places[o] - 8) as u8));
             }
             (begin, size) = (begin + size, form.group.into());
         }
@@ -136,7 +143,8 @@ mod tests {
         weight: Vec<i8>,
         bias: Vec<i32>,
         multiplier: Vec<u16>,
-        places: u32,
+        /// Zeros at the end of multipliers, which outputs take turns with.
+        places: [u32; 2],
         limits: Limits,
         x: Vec<i8>,
     }
@@ -144,7 +152,8 @@ mod tests {
     fn layer(raw: &Raw) -> kernels::Gemm {
         let Raw { inputs, outputs, ref weight, places, limits, .. } = *raw;
         let (mut bias, mut multiplier) = (Vec::new(), Vec::new());
-        for ((row, &b), &m) in weight.chunks_exact(inputs).zip(&raw.bias).zip(&raw.multiplier) {
+        let places = places.iter().cycle();
+        for (((row, &b), &m), &places) in weight.chunks_exact(inputs).zip(&raw.bias).zip(&raw.multiplier).zip(places) {
             // Biases that go to the ends of 24 bits, where the weights leave room.
             let (low, high) = reach(row, 0);
             let (least, most) = (-(1 << 23) - low, (1 << 23) - 1 - high);
@@ -173,24 +182,26 @@ mod tests {
         let weight = prop_oneof![-3..=3i8, -127..=127i8, Just(127), Just(-127)];
         let x = prop_oneof![Just(-128), Just(127), any::<i8>()];
         let bias = prop_oneof![-1000..1000i32, any::<i32>()];
-        (inputs, 1usize..24, limits, 8u32..16).prop_flat_map(move |(inputs, outputs, limits, places)| {
-            let numbers = (
-                prop::collection::vec(weight.clone(), inputs * outputs),
-                prop::collection::vec(bias.clone(), outputs),
-                prop::collection::vec(any::<u16>(), outputs),
-                prop::collection::vec(x.clone(), 2 * inputs),
-            );
-            numbers.prop_map(move |(weight, bias, multiplier, x)| Raw {
-                inputs,
-                outputs,
-                weight,
-                bias,
-                multiplier,
-                places,
-                limits,
-                x,
-            })
-        })
+        (inputs, 1usize..24, limits, prop_oneof![(8u32..16).prop_map(|k| [k; 2]), [8u32..16, 8u32..16]]).prop_flat_map(
+            move |(inputs, outputs, limits, places)| {
+                let numbers = (
+                    prop::collection::vec(weight.clone(), inputs * outputs),
+                    prop::collection::vec(bias.clone(), outputs),
+                    prop::collection::vec(any::<u16>(), outputs),
+                    prop::collection::vec(x.clone(), 2 * inputs),
+                );
+                numbers.prop_map(move |(weight, bias, multiplier, x)| Raw {
+                    inputs,
+                    outputs,
+                    weight,
+                    bias,
+                    multiplier,
+                    places,
+                    limits,
+                    x,
+                })
+            },
+        )
     }
 
     proptest! {

@@ -1,0 +1,460 @@
+//! Fully connected layer with up to sixteen sums in registers: ONNX `Gemm`, and `MatMul` with a constant operand.
+
+/// [`kernels::Gemm`](crate::kernels::Gemm) with its constants as one stream, in the order in which they are used.
+///
+/// Outputs are computed in groups of `G`, whose sums stay in registers. For every group the stream holds
+///
+/// * `G` biases;
+/// * for every input the `G` weights it is multiplied with, a byte each, at the end filled up to a word;
+/// * `G` multipliers, twice those of the portable kernel;
+/// * twice the output's zero point, plus one;
+/// * how many outputs further the next group begins, 0 after the last.
+///
+/// The last group begins less than `G` further where `G` does not divide the number of outputs: it computes some
+/// outputs again, so that all groups are alike.
+///
+/// Results are those of [`requantize`](crate::requantize) without a shift. `mulhsu` gives
+/// `floor(sum * 2 * multiplier / 2^32)`; adding one and halving rounds half up, as
+/// `floor((floor(a) + 1) / 2) = floor((a + 1) / 2)`, so the result is exact for every multiplier. A sum of nothing but
+/// wrapping additions and multiplications is right modulo 2^32 in any order, and the code generator has proved that it
+/// fits 32 bits.
+///
+/// Where `SKIP`, biases are those for inputs less their zero point, and an input that equals it is left out: two or
+/// three instructions instead of `3 G`. Where `RELU`, the output's zero point is -128 and a sum that is not positive
+/// becomes -128 without a multiplication. Where neither, and `CONSTANT_TIME`, the instructions do not depend on data.
+///
+/// `I` is the number of inputs, `O` that of outputs, `N` the length of the stream; `UNROLL` is for how many inputs the
+/// inner loop stands in the code. Layers that agree in everything but `I`, `O` and `N` share the code.
+#[derive(Clone, Debug)]
+pub struct Gemm<
+    const I: usize,
+    const O: usize,
+    const N: usize,
+    const G: usize,
+    const UNROLL: usize,
+    const SKIP: bool,
+    const RELU: bool,
+    const CONSTANT_TIME: bool,
+> {
+    /// The input's zero point.
+    pub x_zero_point: i32,
+    /// The constants.
+    pub stream: [u32; N],
+}
+
+/// Most outputs of a group, and most inputs for which the inner loop may be written out.
+pub const LARGEST: usize = 16;
+
+/// Groups of `group` outputs that a layer is computed in.
+pub const fn groups(outputs: usize, group: usize) -> usize {
+    outputs.div_ceil(group)
+}
+
+/// Words of the stream of a layer.
+pub const fn stream_len(inputs: usize, outputs: usize, group: usize) -> usize {
+    groups(outputs, group) * (2 * group + (inputs * group).div_ceil(4) + 2)
+}
+
+impl<
+    const I: usize,
+    const O: usize,
+    const N: usize,
+    const G: usize,
+    const UNROLL: usize,
+    const SKIP: bool,
+    const RELU: bool,
+    const CONSTANT_TIME: bool,
+> Gemm<I, O, N, G, UNROLL, SKIP, RELU, CONSTANT_TIME>
+{
+    /// Computes all rows.
+    #[inline(always)]
+    pub fn run<const R: usize>(&self, x: &[[i8; I]; R], y: &mut [[i8; O]; R]) {
+        const {
+            assert!(I > 0 && 0 < G && G <= O && G <= LARGEST && 0 < UNROLL && UNROLL <= LARGEST);
+            assert!(N == stream_len(I, O, G) && !(CONSTANT_TIME && (SKIP || RELU)));
+        };
+        for (x, y) in x.iter().zip(y) {
+            #[cfg(tinymlp_arch = "riscv32m")]
+            {
+                let shape = const { &asm::shape(I, G, UNROLL, SKIP) };
+                // SAFETY: by the sizes in the types, the assembly reads this layer's stream and I bytes, and writes O.
+                unsafe {
+                    asm::gemm::<G, UNROLL, SKIP, RELU, CONSTANT_TIME>(
+                        self.stream.as_ptr(),
+                        x.as_ptr(),
+                        y.as_mut_ptr(),
+                        shape,
+                        self.x_zero_point,
+                    )
+                };
+            }
+            #[cfg(not(tinymlp_arch = "riscv32m"))]
+            portable::gemm(&self.stream, G, SKIP.then_some(self.x_zero_point), x, y);
+        }
+    }
+}
+
+/// The same from the same constants, anywhere.
+#[cfg(not(tinymlp_arch = "riscv32m"))]
+pub(super) mod portable {
+    /// One row of [`Gemm`](super::Gemm), with the zero point of the input where its zeros are skipped. A stream that
+    /// is too short, or wrong, ends it.
+    pub fn gemm(mut stream: &[u32], group: usize, skipped: Option<i32>, x: &[i8], y: &mut [i8]) {
+        let mut first = 0usize;
+        loop {
+            let mut acc = [0i32; super::LARGEST];
+            let Some(bias) = stream.split_off(..group) else { return };
+            let Some(weights) = stream.split_off(..x.len().wrapping_mul(group).div_ceil(4)) else { return };
+            let Some(multiplier) = stream.split_off(..group) else { return };
+            let (Some(&rounding), Some(&advance)) = (stream.split_off_first(), stream.split_off_first()) else {
+                return;
+            };
+            acc.iter_mut().zip(bias).for_each(|(acc, &bias)| *acc = bias as i32);
+            for (i, &x) in x.iter().enumerate().filter(|(_, x)| Some(i32::from(**x)) != skipped) {
+                let x = i32::from(x).wrapping_sub(skipped.unwrap_or_default());
+                for (o, acc) in acc.iter_mut().enumerate().take(group) {
+                    let at = i.wrapping_mul(group).wrapping_add(o);
+                    let word = weights.get(at / 4).copied().unwrap_or_default();
+                    let weight = (word >> (at % 4 * 8)) as i8;
+                    *acc = acc.wrapping_add(i32::from(weight).wrapping_mul(x));
+                }
+            }
+            for (o, (&acc, &m)) in acc.iter().zip(multiplier).enumerate() {
+                let twice = (i64::from(acc).wrapping_mul(i64::from(m)) >> 32) as i32;
+                let value = twice.wrapping_add(rounding as i32) >> 1;
+                if let Some(y) = y.get_mut(first.wrapping_add(o)) {
+                    *y = value.clamp(-128, 127) as i8;
+                }
+            }
+            if advance == 0 {
+                return;
+            }
+            first = first.wrapping_add(advance as usize);
+        }
+    }
+}
+
+#[cfg(tinymlp_arch = "riscv32m")]
+mod asm {
+    use core::arch::naked_asm;
+
+    /// What the assembly is told of a layer. The order of the fields is the assembly's.
+    #[repr(C)]
+    pub(super) struct Shape {
+        /// Bytes of a row of input.
+        inputs: usize,
+        /// Inputs that the first pass through the loop leaves out, so that all others are whole.
+        less: usize,
+        /// From the last bias to where the weights would begin if these inputs were there.
+        to_weights: isize,
+        /// Bytes of code for these inputs.
+        code: usize,
+    }
+
+    /// Bytes of code for one input: eight for every load and multiplication, two for every addition.
+    const fn code(group: usize, skip: bool) -> usize {
+        (if skip { 12 } else { 4 }) + 10 * group
+    }
+
+    pub(super) const fn shape(inputs: usize, group: usize, unroll: usize, skip: bool) -> Shape {
+        let less = inputs.next_multiple_of(unroll) - inputs;
+        let to_weights = 4 * group as isize - (less * group) as isize;
+        Shape { inputs, less, to_weights, code: less * code(group, skip) }
+    }
+
+    /// Multiplies the input in a6 with the weights of two outputs, `$a` and `$b`, and adds to their sums. Two loads
+    /// first: many cores cannot use what they have loaded in the next instruction.
+    macro_rules! multiply {
+        ($a:literal $sum_a:literal, $b:literal $sum_b:literal) => {
+            concat!(
+                ".if {group} > ",
+                $b,
+                "\n",
+                "lb t0, \\k*{group}+",
+                $a,
+                "(a0)\n",
+                "lb t1, \\k*{group}+",
+                $b,
+                "(a0)\n",
+                "mul t0, t0, a6\n",
+                "mul t1, t1, a6\n",
+                "add ",
+                $sum_a,
+                ", ",
+                $sum_a,
+                ", t0\n",
+                "add ",
+                $sum_b,
+                ", ",
+                $sum_b,
+                ", t1\n",
+                ".elseif {group} > ",
+                $a,
+                "\n",
+                "lb t0, \\k*{group}+",
+                $a,
+                "(a0)\n",
+                "mul t0, t0, a6\n",
+                "add ",
+                $sum_a,
+                ", ",
+                $sum_a,
+                ", t0\n",
+                ".endif",
+            )
+        };
+    }
+
+    /// Loads the bias of an output.
+    macro_rules! bias {
+        ($o:literal $sum:literal) => {
+            concat!(".if {group} > ", $o, "\nlw ", $sum, ", 4*", $o, "(a0)\n.endif")
+        };
+    }
+
+    /// Keeps a register of the caller's while its place is taken by the sum of output `$o`.
+    macro_rules! saved {
+        ($what:literal $o:literal $sum:literal) => {
+            concat!(".if {group} > ", $o, "\n", $what, " ", $sum, ", 4*(", $o, "-5)(sp)\n.endif")
+        };
+    }
+
+    /// Result of an output: multipliers at a0, twice the zero point plus one in t1, limits in t0 and a6.
+    macro_rules! result {
+        ($o:literal $sum:literal) => {
+            concat!(
+                ".if {group} > ",
+                $o,
+                "\n",
+                ".if {relu}\n",
+                "sb a6, ",
+                $o,
+                "(a2)\n",
+                "blez ",
+                $sum,
+                ", 6f\n",
+                ".endif\n",
+                "lw a5, 4*",
+                $o,
+                "(a0)\n",
+                "mulhsu ",
+                $sum,
+                ", ",
+                $sum,
+                ", a5\n",
+                "add ",
+                $sum,
+                ", ",
+                $sum,
+                ", t1\n",
+                "srai ",
+                $sum,
+                ", ",
+                $sum,
+                ", 1\n",
+                ".if {constant_time}\n",
+                // Less its lowest, 0..=255 without a branch.
+                "srai a5, ",
+                $sum,
+                ", 31\n",
+                "not a5, a5\n",
+                "and ",
+                $sum,
+                ", ",
+                $sum,
+                ", a5\n",
+                "sub a5, t0, ",
+                $sum,
+                "\n",
+                "srai a5, a5, 31\n",
+                "or ",
+                $sum,
+                ", ",
+                $sum,
+                ", a5\n",
+                "xori ",
+                $sum,
+                ", ",
+                $sum,
+                ", -128\n",
+                ".else\n",
+                ".if {relu} == 0\n",
+                "bge ",
+                $sum,
+                ", a6, 6f\n",
+                "mv ",
+                $sum,
+                ", a6\n",
+                "6:\n",
+                ".endif\n",
+                "ble ",
+                $sum,
+                ", t0, 7f\n",
+                "mv ",
+                $sum,
+                ", t0\n",
+                "7:\n",
+                ".endif\n",
+                "sb ",
+                $sum,
+                ", ",
+                $o,
+                "(a2)\n",
+                ".if {relu}\n",
+                "6:\n",
+                ".endif\n",
+                ".endif",
+            )
+        };
+    }
+
+    /// One row.
+    ///
+    /// a0 is the position in the stream, a1 the row (less the inputs that the first pass leaves out), a2 the outputs
+    /// of the group, a3 the shape, a4 the end of the row, a5 the position in it, a6 the input, a7 the zero point.
+    ///
+    /// # Safety
+    /// `stream` is that of a `Gemm` of the size that `shape` says, `x` and `y` are the row's input and output.
+    #[unsafe(naked)]
+    pub(super) unsafe extern "C" fn gemm<
+        const GROUP: usize,
+        const UNROLL: usize,
+        const SKIP: bool,
+        const RELU: bool,
+        const CONSTANT_TIME: bool,
+    >(
+        stream: *const u32,
+        x: *const i8,
+        y: *mut i8,
+        shape: &Shape,
+        x_zero_point: i32,
+    ) {
+        naked_asm!(
+            ".if {group} > 5",
+            "addi sp, sp, -((4*({group}-5)+15)/16*16)",
+            saved!("sw" "5" "s0"),
+            saved!("sw" "6" "s1"),
+            saved!("sw" "7" "s2"),
+            saved!("sw" "8" "s3"),
+            saved!("sw" "9" "s4"),
+            saved!("sw" "10" "s5"),
+            saved!("sw" "11" "s6"),
+            saved!("sw" "12" "s7"),
+            saved!("sw" "13" "s8"),
+            saved!("sw" "14" "s9"),
+            saved!("sw" "15" "s10"),
+            ".endif",
+            ".if {skip}",
+            "mv a7, a4",
+            ".endif",
+            "lw a4, 0(a3)",
+            "lw t0, 4(a3)",
+            "add a4, a4, a1",
+            "sub a1, a1, t0",
+            // A group.
+            "2:",
+            bias!("0" "t2"),
+            bias!("1" "t3"),
+            bias!("2" "t4"),
+            bias!("3" "t5"),
+            bias!("4" "t6"),
+            bias!("5" "s0"),
+            bias!("6" "s1"),
+            bias!("7" "s2"),
+            bias!("8" "s3"),
+            bias!("9" "s4"),
+            bias!("10" "s5"),
+            bias!("11" "s6"),
+            bias!("12" "s7"),
+            bias!("13" "s8"),
+            bias!("14" "s9"),
+            bias!("15" "s10"),
+            "lw t0, 8(a3)",
+            "mv a5, a1",
+            "add a0, a0, t0",
+            ".if {unroll} > 1",
+            "lw t1, 12(a3)",
+            "beqz t1, 3f",
+            "4:",
+            "auipc t0, %pcrel_hi(3f)",
+            "add t0, t0, t1",
+            "jr %pcrel_lo(4b)(t0)",
+            ".endif",
+            "3:",
+            ".irp k,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15",
+            ".if {unroll} > \\k",
+            "lb a6, \\k(a5)",
+            ".if {skip}",
+            "beq a6, a7, 5f",
+            "sub a6, a6, a7",
+            ".endif",
+            multiply!("0" "t2", "1" "t3"),
+            multiply!("2" "t4", "3" "t5"),
+            multiply!("4" "t6", "5" "s0"),
+            multiply!("6" "s1", "7" "s2"),
+            multiply!("8" "s3", "9" "s4"),
+            multiply!("10" "s5", "11" "s6"),
+            multiply!("12" "s7", "13" "s8"),
+            multiply!("14" "s9", "15" "s10"),
+            "5:",
+            ".endif",
+            ".endr",
+            "addi a5, a5, {unroll}",
+            "addi a0, a0, {unroll}*{group}",
+            "bne a5, a4, 3b",
+            // The weights are filled up to a word.
+            ".if {group} % 4",
+            "addi a0, a0, 3",
+            "andi a0, a0, -4",
+            ".endif",
+            "lw t1, 4*{group}(a0)",
+            ".if {constant_time}",
+            "addi t1, t1, 256",
+            "li t0, 255",
+            ".else",
+            "li t0, 127",
+            "li a6, -128",
+            ".endif",
+            result!("0" "t2"),
+            result!("1" "t3"),
+            result!("2" "t4"),
+            result!("3" "t5"),
+            result!("4" "t6"),
+            result!("5" "s0"),
+            result!("6" "s1"),
+            result!("7" "s2"),
+            result!("8" "s3"),
+            result!("9" "s4"),
+            result!("10" "s5"),
+            result!("11" "s6"),
+            result!("12" "s7"),
+            result!("13" "s8"),
+            result!("14" "s9"),
+            result!("15" "s10"),
+            "lw t0, 4*{group}+4(a0)",
+            "addi a0, a0, 4*{group}+8",
+            "add a2, a2, t0",
+            "bnez t0, 2b",
+            ".if {group} > 5",
+            saved!("lw" "5" "s0"),
+            saved!("lw" "6" "s1"),
+            saved!("lw" "7" "s2"),
+            saved!("lw" "8" "s3"),
+            saved!("lw" "9" "s4"),
+            saved!("lw" "10" "s5"),
+            saved!("lw" "11" "s6"),
+            saved!("lw" "12" "s7"),
+            saved!("lw" "13" "s8"),
+            saved!("lw" "14" "s9"),
+            saved!("lw" "15" "s10"),
+            "addi sp, sp, (4*({group}-5)+15)/16*16",
+            ".endif",
+            "ret",
+            group = const GROUP,
+            unroll = const UNROLL,
+            skip = const SKIP as usize,
+            relu = const RELU as usize,
+            constant_time = const CONSTANT_TIME as usize,
+        )
+    }
+}
