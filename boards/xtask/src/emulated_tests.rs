@@ -116,7 +116,12 @@ fn shipped_models_equal_the_host_with_the_kernels_of_the_board() {
             continue;
         }
         for name in ["digits", "wdbc", "wine"] {
-            let simulated = artifact::simulate(&shipped(name), |b| b.target(board.kernels()), Some(40));
+            let simulated = artifact::simulate(
+                &shipped(name),
+                // Tests that run at once need names of their own.
+                |b| b.name(format!("own-kernels-{name}")).target(board.kernels()),
+                Some(40),
+            );
             let artifact = simulated.unwrap().artifact;
             let report = emulate(name, &board, &artifact, Opt::Speed);
             artifact::discard(&artifact).unwrap();
