@@ -18,19 +18,12 @@ const LIMIT: i64 = 1 << 23;
 
 impl Architecture for Armv7em {
     fn takes(&self, layer: &Layer) -> bool {
-        let Layer { gemm, x, y, .. } = layer;
-        let (min, max) = (gemm.limits.min, gemm.limits.max);
-        // Only the sums themselves count: what leaves the registers on the way comes back.
-        let fits = (0..gemm.outputs).all(|o| {
-            let (low, high) = gemm.sums(o, Type::I8.limits());
-            low >= -LIMIT && high < LIMIT
-        });
-        x.quant.ty == Type::I8
-            && y.quant.ty == Type::I8
-            && (min, max) == Type::I8.limits()
-            && gemm.shift == 0
-            && gemm.multiplier.iter().all(|m| m % 256 == 0)
-            && fits
+        fits_a_lane(layer) || armv7em::GemmWide::takes(layer.gemm)
+    }
+
+    fn packs(&self, layer: &Layer, target: Target) -> bool {
+        // The smallest code packs nothing.
+        target.mode != Mode::Size && fits_a_lane(layer)
     }
 
     fn between(&self) -> Layout {
@@ -45,6 +38,9 @@ impl Architecture for Armv7em {
         let armv7em::Sizes { rows, inputs, .. } = armv7em::Sizes::of(layer.gemm);
         let fill = unroll(target.mode);
         let plain = layer.x.layout == Layout::Plain;
+        if !fits_a_lane(layer) || target.mode == Mode::Size && armv7em::GemmBytes::new(layer.gemm).is_some() {
+            return (Layout::Plain, None);
+        }
         if skipping_pays(layer, target) {
             let pairs = Packing { signed: false, offset: 128, ..if plain { WIDENED } else { BETWEEN } };
             let kernel = armv7em::Nonzero { rows, inputs, bytes: plain, fill };
@@ -68,9 +64,27 @@ impl Architecture for Armv7em {
                 let own = target.mode == Mode::Speed && x.words(layer.gemm.inputs) < 1024;
                 Arc::new(armv7em::Gemm::new(layer.gemm, x, pairs, unroll, own))
             }
-            Layout::Plain => unreachable!("layers read packed values"),
+            Layout::Plain => match armv7em::GemmBytes::new(layer.gemm) {
+                Some(kernel) if fits_a_lane(layer) => Arc::new(kernel),
+                _ => Arc::new(armv7em::GemmWide::new(layer.gemm, layer.x.quant.ty)),
+            },
         }
     }
+}
+
+/// Whether two outputs fit one lane.
+fn fits_a_lane(Layer { gemm, x, y, .. }: &Layer) -> bool {
+    // Only the sums themselves count: what leaves the registers on the way comes back.
+    let sums = |o: usize| {
+        let (low, high) = gemm.sums(o, Type::I8.limits());
+        low >= -LIMIT && high < LIMIT
+    };
+    x.quant.ty == Type::I8
+        && y.quant.ty == Type::I8
+        && (gemm.limits.min, gemm.limits.max) == Type::I8.limits()
+        && gemm.shift == 0
+        && gemm.multiplier.iter().all(|m| m % 256 == 0)
+        && (0..gemm.outputs).all(sums)
 }
 
 /// How often inner loops stand in the code.
@@ -87,7 +101,12 @@ fn skipping_pays(layer: &Layer, target: Target) -> bool {
     let armv7em::Sizes { inputs, outputs, .. } = armv7em::Sizes::of(layer.gemm);
     let zero_is_smallest = layer.x.quant.zero_point == Type::I8.limits().0;
     let plain = layer.x.layout == Layout::Plain;
-    if target.constant_time || !zero_is_smallest || outputs % 8 != 0 || plain && inputs % 4 != 0 {
+    if target.constant_time
+        || target.mode == Mode::Size
+        || !zero_is_smallest
+        || outputs % 8 != 0
+        || plain && inputs % 4 != 0
+    {
         return false;
     }
     // Bytes are paired as `uxtb16` takes them.
@@ -121,6 +140,22 @@ mod tests {
                 tests::compare(&Armv7em, &case, target);
             }
         }
+
+        #[test]
+        fn whole_accumulators_and_multipliers(case in tests::cases(40, 40)) {
+            for target in tests::targets(Core::Armv7em) {
+                let kernels = tests::compare(&Armv7em, &case, target);
+                prop_assert!(case.gemm.inputs < 4 || !kernels.is_empty());
+            }
+        }
+
+        #[test]
+        fn int16_activations(case in tests::wide_cases(24, 12)) {
+            prop_assume!(case.gemm.inputs >= 4);
+            let expected = tests::wide_results(&case.gemm, &case);
+            let kernel = armv7em::GemmWide::new(&case.gemm, case.x_type());
+            prop_assert_eq!(tests::wide_results(&kernel, &case), expected);
+        }
     }
 
     /// Layers of which the tests above would say nothing if they were not taken, and both ways of reading operands.
@@ -129,8 +164,7 @@ mod tests {
         let ops = |zeros: usize, constant_time| {
             let case = tests::case(64, 16, |k| k % 64 < zeros);
             let target = Target { core: Core::Armv7em, mode: Mode::Balanced, constant_time };
-            let kernels = tests::compare(&Armv7em, &case, target);
-            kernels.iter().map(|k| k.op()).collect::<Vec<_>>().join(" ")
+            tests::ops(&tests::compare(&Armv7em, &case, target))
         };
         let dense = "Widen Gemm Widen GemmPairs Gemm GemmPairs";
         assert_eq!(ops(0, false), dense);
@@ -138,14 +172,18 @@ mod tests {
         let lists =
             "NonzeroBytes GemmNonzero NonzeroBytes GemmNonzeroPairs Nonzero GemmNonzero Nonzero GemmNonzeroPairs";
         assert_eq!(ops(60, false), lists);
+        let case = tests::case(64, 16, |_| false);
+        let small = Target { core: Core::Armv7em, mode: Mode::Size, constant_time: false };
+        assert_eq!(tests::ops(&tests::compare(&Armv7em, &case, small)), "GemmBytes");
     }
 
     #[test]
-    fn sums_that_do_not_fit_beside_another_are_refused() {
+    fn sums_that_do_not_fit_beside_another_get_registers_of_their_own() {
         let fits = |inputs| {
             let mut case = tests::case(inputs, 2, |_| false);
             case.gemm.weight.fill(127);
-            !tests::compare(&Armv7em, &case, Target { core: Core::Armv7em, ..Target::default() }).is_empty()
+            let kernels = tests::compare(&Armv7em, &case, Target { core: Core::Armv7em, ..Target::default() });
+            tests::ops(&kernels) != "GemmWide"
         };
         // The least sum is -2000 - 127 * 128 * inputs, and must not be below -2^23.
         assert!(fits(515) && !fits(516));

@@ -208,6 +208,11 @@ trait Architecture {
     /// Whether its kernel gives this layer's results bit for bit.
     fn takes(&self, layer: &Layer) -> bool;
 
+    /// Whether that kernel can read and write the layout of values between layers.
+    fn packs(&self, layer: &Layer, _target: Target) -> bool {
+        self.takes(layer)
+    }
+
     /// The layout of a value between two layers.
     fn between(&self) -> Layout;
 
@@ -255,7 +260,17 @@ impl Plan {
                 taken
             })
             .collect();
-        let packed = self.packed(&takes);
+        let packs: Vec<bool> = self
+            .steps
+            .iter()
+            .zip(&takes)
+            .map(|(step, &taken)| {
+                let mut packs = false;
+                layer(&self, step, &mut |layer| packs = taken && architecture.packs(layer, target));
+                packs
+            })
+            .collect();
+        let packed = self.packed(&packs);
         for (value, _) in packed.iter().enumerate().filter(|(_, packed)| **packed) {
             self.values[value].layout = architecture.between();
             if architecture.sorts() && !target.constant_time {
@@ -310,17 +325,17 @@ impl Plan {
         self
     }
 
-    /// By value: whether only layers that the target takes write and read it.
-    fn packed(&self, takes: &[bool]) -> Vec<bool> {
+    /// By value: whether only layers that pack values write and read it.
+    fn packed(&self, packs: &[bool]) -> Vec<bool> {
         let mut packed: Vec<bool> =
             self.values.iter().map(|v| matches!(v.place, Place::Arena(_)) && v.constant.is_none()).collect();
         let mut written = vec![0; self.values.len()];
-        for (step, &taken) in self.steps.iter().zip(takes) {
+        for (step, &packs) in self.steps.iter().zip(packs) {
             written[step.output] += 1;
             let rows = step.kernel.gemm().map(|g| (g.inputs, g.outputs));
-            packed[step.output] &= taken && rows.is_some_and(|(_, o)| o == self.values[step.output].features());
+            packed[step.output] &= packs && rows.is_some_and(|(_, o)| o == self.values[step.output].features());
             for &input in &step.inputs {
-                packed[input] &= taken && rows.is_some_and(|(i, _)| i == self.values[input].features());
+                packed[input] &= packs && rows.is_some_and(|(i, _)| i == self.values[input].features());
             }
         }
         packed.iter().zip(written).map(|(&packed, written)| packed && written == 1).collect()

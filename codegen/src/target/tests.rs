@@ -98,9 +98,13 @@ pub(super) fn compare(architecture: &dyn Architecture, case: &Case, target: Targ
         .map(|row| row.iter().map(|&x| i32::from(x) != case.x_zero_point).collect())
         .collect();
     let zeros = nonzero.iter().flatten().filter(|n| !**n).count() as f64 / case.x.len() as f64;
-    let layouts = [Layout::Plain, architecture.between()];
+    let packs = {
+        let (x, y) = (value(inputs, case.x_zero_point), value(outputs, case.gemm.limits.zero_point));
+        architecture.packs(&Layer { gemm: &case.gemm, x: &x, y: &y, zeros, nonzero: &nonzero }, target)
+    };
+    let layouts = if packs { vec![Layout::Plain, architecture.between()] } else { vec![Layout::Plain] };
     let mut kernels = Vec::new();
-    for (x_layout, y_layout) in layouts.iter().flat_map(|&x| layouts.map(|y| (x, y))) {
+    for (x_layout, y_layout) in layouts.iter().flat_map(|&x| layouts.iter().map(move |&y| (x, y))) {
         let x = Value { layout: x_layout, ..value(inputs, case.x_zero_point) };
         let y = Value { layout: y_layout, ..value(outputs, case.gemm.limits.zero_point) };
         let layer = Layer { gemm: &case.gemm, x: &x, y: &y, zeros, nonzero: &nonzero };
@@ -165,6 +169,50 @@ pub(super) fn case(inputs: usize, outputs: usize, zero: impl Fn(usize) -> bool) 
     let bias = (0..outputs as i32).map(|o| 1000 * o - 2000).collect();
     let x = (0..2 * inputs).map(|k| if zero(k) { -128 } else { (k * 11 % 200) as i32 as i8 | 1 }).collect();
     Case { gemm: Gemm { rows: 2, inputs, outputs, weight, bias, multiplier, shift: 0, limits }, x_zero_point: -128, x }
+}
+
+/// Names of kernels.
+pub(super) fn ops(kernels: &[Arc<dyn Kernel>]) -> String {
+    kernels.iter().map(|k| k.op()).collect::<Vec<_>>().join(" ")
+}
+
+/// A layer of which operands or results are int16, and two rows of inputs.
+#[derive(Clone, Debug)]
+pub(super) struct WideCase {
+    pub(super) gemm: Gemm,
+    pub(super) x: Vec<i16>,
+    int16: bool,
+}
+
+impl WideCase {
+    /// Type of the operands.
+    pub(super) fn x_type(&self) -> Type {
+        if self.int16 { Type::I16 } else { Type::I8 }
+    }
+}
+
+/// Layers with int16 operands or results whose sums fit 32 bits.
+pub(super) fn wide_cases(inputs: usize, outputs: usize) -> impl Strategy<Value = WideCase> {
+    let case = |(case, x, y, reach): (Case, bool, bool, Vec<i16>)| {
+        let Case { mut gemm, x: bytes, .. } = case;
+        let ty = if y { Type::I16 } else { Type::I8 };
+        let (min, max) = ty.limits();
+        let relu = y && gemm.weight[0] > 0;
+        let zero_point = if y { 0 } else { gemm.limits.zero_point };
+        gemm.limits = Limits { ty, zero_point, min: if relu { 0 } else { min }, max };
+        let wide = bytes.iter().zip(reach.iter().cycle()).map(|(&b, &r)| if x { r } else { b.into() });
+        WideCase { x: wide.collect(), gemm, int16: x }
+    };
+    let reach = prop_oneof![Just(i16::MIN), Just(i16::MAX), any::<i16>(), -300..300i16];
+    (cases(inputs, outputs), any::<bool>(), any::<bool>(), prop::collection::vec(reach, 7)).prop_map(case)
+}
+
+/// What a kernel computes of the case's inputs.
+pub(super) fn wide_results(kernel: &dyn Kernel, case: &WideCase) -> Vec<i32> {
+    let integers: Vec<i32> = case.x.iter().map(|&x| x.into()).collect();
+    let mut y = Buffer::new(case.gemm.limits.ty, 2 * case.gemm.outputs);
+    kernel.run(&[&Buffer::from_integers(case.x_type(), &integers)], &mut y);
+    y.integers()
 }
 
 #[test]
