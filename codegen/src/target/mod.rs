@@ -119,10 +119,28 @@ impl Core {
     /// The core of a Rust target triple; portable where there are no kernels for it.
     ///
     /// `thumbv8m.main` is taken for a core with the DSP extension, which is an option of Cortex-M33 that nearly every
-    /// chip has. One without it needs [`Core::Armv6m`] or [`Core::Portable`].
+    /// chip has. One without it needs [`Core::Armv6m`] or [`Core::Portable`]; for Cortex-M55 and M85 [`Core::Helium`] is
+    /// faster. See [`Builder::target`](crate::Builder::target).
     pub fn of_triple(triple: &str) -> Core {
         let known = Self::NAMES.iter().find(|(name, _)| *name == triple && name.contains("-none"));
         known.map_or(Core::Portable, |(_, core)| *core)
+    }
+
+    /// The core that a build script builds for, by what Cargo tells it. Where the triple leaves the choice, the flags of
+    /// the compiler may make it: `-Ctarget-cpu=cortex-m55`, or `-Ctarget-feature=-dsp` for a Cortex-M33 without DSP.
+    pub(crate) fn of_build(triple: &str, encoded_flags: &str) -> Core {
+        let core = Self::of_triple(triple);
+        if !triple.starts_with("thumbv8m.main-") {
+            return core;
+        }
+        let flags = encoded_flags.split('\u{1f}');
+        // `-C target-cpu=..` is one flag or two.
+        let options = flags.map(|f| f.strip_prefix("-C").or(f.strip_prefix("--codegen=")).unwrap_or(f).trim_start());
+        options.fold(core, |core, option| match option.split_once('=') {
+            Some(("target-cpu", cpu)) => cpu.parse().unwrap_or(core),
+            Some(("target-feature", features)) if features.split(',').any(|f| f == "-dsp") => Core::Armv6m,
+            _ => core,
+        })
     }
 
     fn architecture(self) -> Option<&'static dyn Architecture> {

@@ -215,3 +215,20 @@ pub(super) fn wide_results(kernel: &dyn Kernel, case: &WideCase) -> Vec<i32> {
     kernel.run(&[&Buffer::from_integers(case.x_type(), &integers)], &mut y);
     y.integers()
 }
+
+#[test]
+fn flags_choose_among_the_cores_of_a_triple() {
+    let armv8m = "thumbv8m.main-none-eabihf";
+    for (triple, flags, core) in [
+        (armv8m, "", Core::Armv7em),
+        (armv8m, "-Ctarget-cpu=cortex-m33", Core::Armv7em),
+        (armv8m, "-Ctarget-cpu=cortex-m55", Core::Helium),
+        (armv8m, "-C\u{1f}target-cpu=cortex-m85\u{1f}-Clink-arg=-Tlink.x", Core::Helium),
+        (armv8m, "-Ctarget-cpu=cortex-m33\u{1f}-Ctarget-feature=+fp,-dsp", Core::Armv6m),
+        (armv8m, "-Ctarget-cpu=something-new", Core::Armv7em),
+        ("thumbv7em-none-eabihf", "-Ctarget-cpu=cortex-m7", Core::Armv7em),
+        ("x86_64-unknown-linux-gnu", "-Ctarget-cpu=native", Core::Portable),
+    ] {
+        assert_eq!(Core::of_build(triple, flags), core, "{triple} {flags}");
+    }
+}
