@@ -163,33 +163,83 @@ fn between_markers(text: &str, table: &str) -> Result<String> {
     Ok(format!("{before}{BEGIN}{table}{END}{after}"))
 }
 
-/// The table for README.md, of what a user gets who asks for nothing.
+/// The tables for README.md, one a model: a row a core, a column a variant. The shipped models are of the same shapes as
+/// others, and only shown without those.
 fn markdown(rows: &[Row], rustc: &str) -> String {
-    let mut text = format!(
-        "Measured by `cargo xtask bench --update-readme` with rustc {rustc}.\n\n\
-         | model | core | accuracy (float) | instructions | per MAC | flash | RAM | stack | fastest peer |\n\
-         | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
-    );
-    let mut sorted: Vec<&Row> = rows.iter().filter(|row| row.variant == variants::ALL[0].name).collect();
-    // A model's boards together, in the order of the table of models; the sort is stable.
-    let position = |row: &Row| rows.iter().position(|other| other.model == row.model);
-    sorted.sort_by_key(|row| position(row));
-    let mut previous = "";
-    for row in sorted {
-        let model = if row.model == previous { String::new() } else { format!("{} {}", row.model, row.shape) };
-        previous = &row.model;
-        let measured = match &row.figures {
-            Some(figures) => {
-                let [mean, _, _, per_mac, cycles, flash, ram, stack, quality] = cells(figures);
-                let cycles = figures.cycles_mean.map_or(String::new(), |_| format!(" ({cycles} cycles)"));
-                format!("{quality} | {mean}{cycles} | {per_mac} | {flash} B | {ram} B | {stack} B")
-            }
-            None => "does not fit | | | | | ".into(),
-        };
-        let peer = row.fastest_peer.as_ref().map_or(String::new(), |best| speed(best, row.figures.as_ref()));
-        let _ = writeln!(text, "| {model} | {} | {measured} | {peer} |", row.core);
+    let mut text = format!("Measured by `cargo xtask bench --update-readme` with rustc {rustc}.\n");
+    let is_shipped = |row: &&Row| row.model.starts_with("shipped-");
+    let only_shipped = rows.iter().all(|row| is_shipped(&row));
+    let models: Vec<&str> = rows.iter().filter(|r| only_shipped || !is_shipped(r)).map(|r| r.model.as_str()).collect();
+    let names: Vec<&str> = variants::ALL.iter().map(|v| v.name).collect();
+    for model in distinct(models.into_iter()) {
+        let of_model: Vec<&Row> = rows.iter().filter(|row| row.model == model).collect();
+        let macs = of_model
+            .iter()
+            .find_map(|row| row.figures.as_ref())
+            .map_or(0.0, |f| f.instructions_mean / f.instructions_per_mac);
+        let found = of_model.iter().find_map(|row| row.figures.as_ref()?.quality).map(quality).unwrap_or_default();
+        let head = names.iter().map(|name| format!(" {name} |")).collect::<String>();
+        let _ = write!(
+            text,
+            "\n**{model}** {}, {} multiplications; accuracy or score {found} (float):\n\n\
+             | core |{head} fastest peer | flash default, size | least flash of a peer | RAM + stack default, size |\n\
+             | --- |{} --- | --- | --- | --- |\n",
+            of_model[0].shape,
+            grouped(macs.round() as u64),
+            " --- |".repeat(names.len()),
+        );
+        let mut too_small = Vec::new();
+        for name in distinct(of_model.iter().map(|row| row.board.as_str())) {
+            let board: Vec<&Row> = of_model.iter().copied().filter(|row| row.board == name).collect();
+            let of_variant = |name: &str| board.iter().find(|row| row.variant == name)?.figures.as_ref();
+            let Some(figures) = of_variant(names[0]) else {
+                too_small.push(board[0].core.as_str());
+                continue;
+            };
+            let instructions: String =
+                names.iter().map(|name| format!(" {} |", of_variant(name).map_or("-".into(), time))).collect();
+            let both = |cell: &dyn Fn(&Figures) -> u64| {
+                let size = of_variant("size").map_or("-".into(), |f| grouped(cell(f)));
+                format!("{}, {size} B", grouped(cell(figures)))
+            };
+            let peer = |best: &Option<Best>, cell: &dyn Fn(&Best) -> String| best.as_ref().map_or("-".into(), cell);
+            let _ = writeln!(
+                text,
+                "| {} |{instructions} {} | {} | {} | {} |",
+                board[0].core,
+                peer(&board[0].fastest_peer, &|best| speed(best, Some(figures))),
+                both(&|f| f.flash_bytes.unsigned_abs()),
+                peer(&board[0].smallest_peer, &|best| format!("{} {}", grouped(best.cost.flash), best.name)),
+                both(&|f| f.ram_bytes.unsigned_abs() + u64::from(f.stack_bytes)),
+            );
+        }
+        if !too_small.is_empty() {
+            let _ = writeln!(text, "\nIt does not fit the boards with {}.", too_small.join(", "));
+        }
     }
     text
+}
+
+/// Every name once, in the order in which they come first.
+fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut found = Vec::new();
+    names.for_each(|name| {
+        if !found.contains(&name) {
+            found.push(name)
+        }
+    });
+    found
+}
+
+/// Mean and largest number of instructions, and cycles where the emulator counts them.
+fn time(figures: &Figures) -> String {
+    let mean = grouped(figures.instructions_mean.round() as u64);
+    let most = match figures.instructions_max as f64 > figures.instructions_mean {
+        true => format!(" (at most {})", grouped(figures.instructions_max)),
+        false => String::new(),
+    };
+    let cycles = figures.cycles_mean.map_or(String::new(), |c| format!("; {} cycles", grouped(c.round() as u64)));
+    format!("{mean}{most}{cycles}")
 }
 
 #[cfg(test)]
