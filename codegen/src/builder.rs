@@ -26,6 +26,16 @@ use std::path::{Path, PathBuf};
 /// }
 /// ```
 ///
+/// Options are values or their names:
+///
+/// ```no_run
+/// # fn main() -> tinymlp_codegen::Result<()> {
+/// use tinymlp_codegen::{Builder, Core, Mode};
+/// Builder::new("digits.onnx").calibration("rows.npy").io("f32".parse()?).target("cortex-m55".parse()?).generate()?;
+/// Builder::new("digits.onnx").calibration("rows.npy").target(Core::Armv6m).mode(Mode::Size).generate()
+/// # }
+/// ```
+///
 /// and in the program `mod digits { include!(concat!(env!("OUT_DIR"), "/digits.rs")); }`.
 #[derive(Clone, Debug)]
 pub struct Builder {

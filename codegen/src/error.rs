@@ -65,6 +65,13 @@ impl From<Problem> for Error {
     }
 }
 
+impl From<String> for Error {
+    /// What parsing an option's value gives, so that a build script can say `"f32".parse()?`.
+    fn from(reason: String) -> Self {
+        Problem::new("option", reason).into()
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, problem) in self.problems.iter().enumerate() {

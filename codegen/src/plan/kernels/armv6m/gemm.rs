@@ -44,7 +44,7 @@ pub enum Time {
 /// Significant bits of a multiplier.
 const BITS: u32 = 16;
 
-/// The number of bits that multipliers are shifted right to have [`BITS`] bits: one number for all, or one each.
+/// The number of bits that multipliers are shifted right to have 16 bits: one number for all, or one each.
 /// `None` where that loses bits, or leaves none to round by.
 pub fn multiplier_shifts(multiplier: &[i32]) -> Option<Vec<u32>> {
     let shift = |bits: i32| (32 - bits.leading_zeros()).saturating_sub(BITS);
