@@ -50,7 +50,7 @@ const fn portable(op: &'static str, call: usize, [element, mac]: [f64; 2], bytes
 const ARMV6M: Compiled = Compiled {
     around: 4,
     around_bytes: 4,
-    call: 7,
+    call: 8,
     call_bytes: 20,
     stack: 16,
     fast: const {
