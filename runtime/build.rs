@@ -5,17 +5,21 @@
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rustc-check-cfg=cfg(tinymlp_arch, values(\"armv6m\", \"armv7em\", \"avr\", \"riscv32m\"))");
+    let known = ["armv6m", "armv7em", "armv8m", "avr", "riscv32e", "riscv32m"].map(|arch| format!("{arch:?}"));
+    println!("cargo::rustc-check-cfg=cfg(tinymlp_arch, values({}))", known.join(", "));
     let target = std::env::var("TARGET").unwrap_or_default();
-    let arch = match target.split('-').next().unwrap_or_default() {
-        "thumbv6m" | "thumbv7m" | "thumbv8m.base" => Some("armv6m"),
-        "thumbv7em" => Some("armv7em"),
-        "avr" => Some("avr"),
+    let architectures: &[&str] = match target.split('-').next().unwrap_or_default() {
+        "thumbv6m" | "thumbv7m" | "thumbv8m.base" => &["armv6m"],
+        "thumbv7em" => &["armv7em"],
+        // One target for cores with and without extensions: the generated module decides what it calls.
+        "thumbv8m.main" => &["armv6m", "armv7em", "armv8m"],
+        "avr" => &["avr"],
         // The assembly counts on compressed instructions.
-        "riscv32imc" | "riscv32imac" | "riscv32imafc" => Some("riscv32m"),
-        _ => None,
+        "riscv32imc" | "riscv32imac" | "riscv32imafc" => &["riscv32m"],
+        "riscv32ec" | "rv32ec" => &["riscv32e"],
+        _ => &[],
     };
-    if let Some(arch) = arch {
+    for arch in architectures {
         println!("cargo::rustc-cfg=tinymlp_arch=\"{arch}\"");
     }
 }

@@ -7,37 +7,44 @@ use std::process::Command;
 use std::sync::LazyLock;
 
 use tinymlp_codegen::plan::simulate::{Simulator, quantize};
-use tinymlp_codegen::{Builder, Compiled, Io, Result};
+use tinymlp_codegen::{Builder, Compiled, Core, Io, Mode, Result, Target};
 use tinymlp_tests::models::{Fixture, exported, made, not_run, trained};
 use tinymlp_tests::program::{Program, simulated, there_and_back};
 use tinymlp_tests::project::{Project, succeed};
 
 const TEMPORARY: &str = env!("CARGO_TARGET_TMPDIR");
 
-/// Which activations are int16.
+/// How a model is compiled.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Int16 {
-    None,
-    All,
-    /// Those of every other layer.
-    Some,
+enum Variant {
+    Int8,
+    Int16,
+    /// Int16 activations in every other layer.
+    Mixed,
+    /// Int8 with the kernels of a target.
+    For(Target),
 }
 
 struct Case {
     name: String,
     fixture: Fixture,
-    int16: Int16,
+    variant: Variant,
     compiled: Compiled,
 }
 
 /// Everything that compiles, and what does not.
 static CASES: LazyLock<(Vec<Case>, Vec<String>)> = LazyLock::new(|| {
     let (mut cases, mut refused) = (Vec::new(), Vec::new());
-    for fixture in trained().into_iter().chain(exported()).chain(made(&Path::new(TEMPORARY).join("generated-models"))) {
-        for int16 in [Int16::None, Int16::All, Int16::Some] {
-            let name = format!("{} (int16: {int16:?})", fixture.name);
-            match builder(&fixture, int16).and_then(|b| b.compile()) {
-                Ok(compiled) => cases.push(Case { name, fixture: fixture.clone(), int16, compiled }),
+    let fixtures = trained().into_iter().chain(exported()).chain(made(&Path::new(TEMPORARY).join("generated-models")));
+    // Every model for one target, and the trained ones for all.
+    let mut targets = targets().into_iter().cycle();
+    for (k, fixture) in fixtures.enumerate() {
+        let count = if k < trained().len() { self::targets().len() } else { 1 };
+        let own = targets.by_ref().take(count).map(Variant::For);
+        for variant in [Variant::Int8, Variant::Int16, Variant::Mixed].into_iter().chain(own) {
+            let name = format!("{} ({variant:?})", fixture.name);
+            match builder(&fixture, variant).and_then(|b| b.compile()) {
+                Ok(compiled) => cases.push(Case { name, fixture: fixture.clone(), variant, compiled }),
                 Err(error) => refused.push(format!("{name}: {error}")),
             }
         }
@@ -45,12 +52,24 @@ static CASES: LazyLock<(Vec<Case>, Vec<String>)> = LazyLock::new(|| {
     (cases, refused)
 });
 
-fn builder(fixture: &Fixture, int16: Int16) -> Result<Builder> {
+/// Every core in every mode.
+fn targets() -> Vec<Target> {
+    let modes = [Mode::Size, Mode::Balanced, Mode::Speed].map(|mode| (mode, false));
+    let ways = modes.into_iter().chain([(Mode::Balanced, true)]);
+    let all = ways.flat_map(|(mode, constant_time)| Core::ALL.map(|core| Target { core, mode, constant_time }));
+    all.filter(|target| target.core != Core::Portable).collect()
+}
+
+fn builder(fixture: &Fixture, variant: Variant) -> Result<Builder> {
     let builder = fixture.builder();
-    match int16 {
-        Int16::None => Ok(builder),
-        Int16::All => Ok(builder.int16("all")),
-        Int16::Some => Ok(builder.graph()?.nodes.iter().step_by(2).fold(builder, |b, node| b.int16(&node.name))),
+    match variant {
+        Variant::Int8 => Ok(builder),
+        Variant::Int16 => Ok(builder.int16("all")),
+        Variant::Mixed => Ok(builder.graph()?.nodes.iter().step_by(2).fold(builder, |b, node| b.int16(&node.name))),
+        Variant::For(Target { core, mode, constant_time }) => {
+            let builder = builder.target(core).mode(mode);
+            Ok(if constant_time { builder.constant_time() } else { builder })
+        }
     }
 }
 
@@ -60,11 +79,47 @@ fn every_model_compiles_but_products_of_int16() {
     let known = |r: &&String| r.contains("multiplies two computed int16");
     assert_eq!(refused.iter().find(|r| !known(r)), None);
     assert!(cases.len() >= 3 * 223, "{} cases; refused: {refused:#?}", cases.len());
-    let mut kernels: Vec<_> = cases.iter().flat_map(|c| &c.compiled.plan.steps).map(|step| step.kernel.op()).collect();
-    kernels.sort_unstable();
-    kernels.dedup();
+    let kernels = |own: bool| -> String {
+        let steps = cases.iter().flat_map(|c| &c.compiled.plan.steps);
+        let steps = steps.filter(|step| (step.kernel.module() != "kernels") == own);
+        let name = |module: &str, op: &str| {
+            format!("{}{op}", module.strip_prefix("arch::").map_or(String::new(), |m| format!("{m}::")))
+        };
+        let names: BTreeSet<String> =
+            steps.map(|step| name(step.kernel.module().trim_start_matches("kernels"), step.kernel.op())).collect();
+        names.into_iter().collect::<Vec<_>>().join(" ")
+    };
     let all = "Add Affine ArgMax Concat Div Gemm Interpolate LogSoftmax Lookup MatMul Mul PRelu ReduceMax ReduceSum Softmax Strided";
-    assert_eq!(kernels.join(" "), all, "the models are to have every kernel");
+    assert_eq!(kernels(false), all, "the models are to have every kernel");
+    println!("{}", kernels(true));
+}
+
+/// The kernels of a target give what the portable ones do, in every value of the plan.
+#[test]
+fn every_target_gives_the_same_integers() {
+    let mut compared = 0;
+    for case in &CASES.0 {
+        let portable = CASES.0.iter().find(|c| c.fixture.name == case.fixture.name && c.variant == Variant::Int8);
+        let (Variant::For(_), Some(portable)) = (case.variant, portable) else { continue };
+        let [plan, other] = [&case.compiled.plan, &portable.compiled.plan];
+        let (mut here, mut there) = (Simulator::new(plan), Simulator::new(other));
+        let rows = case.fixture.rows(&case.compiled.graph);
+        for row in 0..rows.len() {
+            here.run_real(&rows.row(row));
+            there.run_real(&rows.row(row));
+            for value in (0..other.values.len()).filter(|&v| other.values[v].constant.is_none()) {
+                assert_eq!(
+                    here.integers(value),
+                    there.integers(value),
+                    "{}: row {row}, {}",
+                    case.name,
+                    plan.values[value].name
+                );
+            }
+        }
+        compared += 1;
+    }
+    assert!(compared >= 223, "{compared}");
 }
 
 #[test]
@@ -102,7 +157,7 @@ fn modules_compute_what_the_simulation_does() {
 #[test]
 fn the_same_input_gives_the_same_bytes() {
     for case in &CASES.0 {
-        let again = builder(&case.fixture, case.int16).and_then(|b| b.compile());
+        let again = builder(&case.fixture, case.variant).and_then(|b| b.compile());
         let again = again.unwrap_or_else(|e| panic!("{}: {e}", case.name));
         assert!(again.module == case.compiled.module, "{}", case.name);
         let json = |c: &Compiled| format!("{:?}", c.report);
@@ -146,10 +201,10 @@ static CONVERTING: LazyLock<Vec<Case>> = LazyLock::new(|| {
             .filter(|s| kernels.insert((s.kernel.op(), plan.types(s).0[0].name(), plan.types(s).1.name())));
         if new.count() > 0 || special {
             for io in io {
-                let compiled = builder(&case.fixture, case.int16).and_then(|b| b.io(io).compile());
+                let compiled = builder(&case.fixture, case.variant).and_then(|b| b.io(io).compile());
                 let compiled = compiled.unwrap_or_else(|e| panic!("{}: {e}", case.name));
                 let name = format!("{} with {io:?}", case.fixture.name);
-                cases.push(Case { name, fixture: case.fixture.clone(), int16: case.int16, compiled });
+                cases.push(Case { name, fixture: case.fixture.clone(), variant: case.variant, compiled });
             }
         }
     }

@@ -120,7 +120,12 @@ impl Builder {
     }
 
     /// Whose kernels the module calls. In a build script it is the package's target, if not given; elsewhere the
-    /// portable kernels are taken. Every module gives the same results, and runs on any processor.
+    /// portable kernels are taken. Every module gives the same results, and runs on any processor, but one: the Rust
+    /// target `thumbv8m.main` is for cores with and without extensions. There a module for [`Core::Armv7em`], the
+    /// default, needs the DSP extension; one for [`Core::Helium`], the default with `-Ctarget-cpu=cortex-m55` or
+    /// `cortex-m85`, needs Helium, enabled before the first inference as floating point is (`cortex-m-rt` does that on
+    /// `eabihf`). Without such a flag say `.target(Core::Helium)`, or `.target(Core::Armv6m)` for a Cortex-M33
+    /// without DSP.
     #[must_use]
     pub fn target(mut self, core: Core) -> Self {
         self.core = Some(core);
@@ -217,9 +222,8 @@ impl Builder {
                 .into());
         };
         // Cargo tells a build script what it builds for.
-        let core = self
-            .core
-            .unwrap_or_else(|| std::env::var("TARGET").map_or_else(|_| Core::default(), |t| Core::of_triple(&t)));
+        let told = |key: &str| std::env::var(key).unwrap_or_default();
+        let core = self.core.unwrap_or_else(|| Core::of_build(&told("TARGET"), &told("CARGO_ENCODED_RUSTFLAGS")));
         let compiled = self.clone().target(core).compile()?;
         compiled.write(Path::new(&out))?;
         Ok(())

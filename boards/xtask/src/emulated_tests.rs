@@ -145,6 +145,47 @@ fn predictions_are_right() {
     }
 }
 
+#[test]
+fn shipped_models_equal_the_host_with_the_kernels_of_the_board() {
+    for board in boards().into_iter().filter(|board| board.kernels() != Core::Portable) {
+        if !ready("shipped models with the kernels of the board", setup::require(&board)) {
+            continue;
+        }
+        for name in ["digits", "wdbc", "wine"] {
+            let simulated = artifact::simulate(
+                &shipped(name),
+                // Tests that run at once need names of their own.
+                |b| b.name(format!("own-kernels-{name}")).target(board.kernels()),
+                Some(40),
+            );
+            let artifact = simulated.unwrap().artifact;
+            let report = emulate(name, &board, &artifact, Opt::Speed);
+            artifact::discard(&artifact).unwrap();
+            if let Some(report) = report {
+                report.verdict().unwrap();
+            }
+        }
+    }
+}
+
+/// Helium's kernels with it, and their portable loops on a board without.
+#[test]
+fn layers_of_vectors_equal_the_host() {
+    for board in boards().into_iter().filter(|board| ["mps3-an547", "mps2-an386"].contains(&board.name.as_str())) {
+        if !ready("layers of vectors", setup::require(&board)) {
+            continue;
+        }
+        for opt in [Opt::Speed, Opt::Size] {
+            let report = emulate("layers of vectors", &board, &fixture::named("vectors", 40).unwrap(), opt).unwrap();
+            report.verdict().unwrap();
+            assert!(report.bit_exact && report.rows == 40);
+            if board.kernels() == Core::Helium {
+                assert_eq!(report.instructions_min, report.instructions_max, "{report:?}");
+            }
+        }
+    }
+}
+
 /// A made-up network with every kernel and two outputs of different types, and one with two inputs.
 #[test]
 fn every_kernel_equals_the_host_and_is_clean() {

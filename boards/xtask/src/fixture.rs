@@ -15,9 +15,11 @@ mod long_run;
 mod too_deep;
 #[path = "../fixtures/two_layers.rs"]
 mod two_layers;
+#[path = "../fixtures/vectors.rs"]
+mod vectors;
 
 /// Their names.
-const FIXTURES: [&str; 5] = ["two-layers", "deep-stack", "small-stack", "long-run", "too-deep"];
+const FIXTURES: [&str; 6] = ["two-layers", "deep-stack", "small-stack", "long-run", "too-deep", "vectors"];
 
 /// A hand-written module with `rows` arbitrary inputs.
 pub fn named(name: &str, rows: usize) -> Result<Artifact> {
@@ -27,6 +29,7 @@ pub fn named(name: &str, rows: usize) -> Result<Artifact> {
         "small-stack" => Ok(simulated::<deep_stack::DeepStack<700>, _, _>("deep_stack.rs", "DeepStack<700>", rows)),
         "long-run" => Ok(simulated::<long_run::LongRun, _, _>("long_run.rs", "LongRun", rows)),
         "too-deep" => Ok(simulated::<too_deep::TooDeep, _, _>("too_deep.rs", "TooDeep", rows)),
+        "vectors" => Ok(simulated::<vectors::Vectors, _, _>("vectors.rs", "Vectors", rows)),
         _ => Err(Error::new(format!("there is no fixture '{name}'. Known: {}", FIXTURES.join(", ")))),
     }
 }

@@ -23,6 +23,8 @@ pub(super) enum Literal {
     Call(String, Vec<Literal>),
     /// The bytes of a file beside the module, as the constant's type.
     Include(String),
+    /// The bytes of such a file as they are.
+    IncludeBytes(String),
 }
 
 impl Literal {
@@ -36,13 +38,14 @@ impl Literal {
                 format!("{name} {{ {} }}", fields.join(", "))
             }
             Literal::Call(name, items) => format!("{name}({})", join(items)),
+            Literal::IncludeBytes(file) => format!("*include_bytes!(\"{file}\")"),
             Literal::Include(file) => format!("tinymlp::bytes(include_bytes!(\"{file}\"))"),
         }
     }
 
     fn fits_a_line(&self) -> bool {
         match self {
-            Literal::Atom(_) => true,
+            Literal::Atom(_) | Literal::IncludeBytes(_) => true,
             Literal::Include(_) => self.line().len() - "tinymlp::bytes()".len() <= SHORT,
             // The sums are of the elements and what separates them, without the brackets.
             Literal::Array(items) => items.iter().all(Literal::fits_a_line) && self.line().len() - 2 <= SHORT,
@@ -60,7 +63,7 @@ impl Literal {
         // Cheap refusal before a long line is built: every element takes three columns.
         let many = |n: usize| n * 3 > 2 * WIDTH;
         let long = match self {
-            Literal::Atom(_) | Literal::Include(_) => false,
+            Literal::Atom(_) | Literal::Include(_) | Literal::IncludeBytes(_) => false,
             Literal::Array(items) | Literal::Call(_, items) => many(items.len()),
             Literal::Struct(_, fields) => many(fields.len()),
         };
@@ -75,6 +78,7 @@ impl Literal {
         let mut text = String::new();
         let close = match self {
             Literal::Atom(line) => return line.clone(),
+            Literal::IncludeBytes(_) => return self.line(),
             Literal::Include(file) => {
                 text.push_str(&format!("tinymlp::bytes(include_bytes!(\n{pad}\"{file}\"\n"));
                 "))"
@@ -82,6 +86,15 @@ impl Literal {
             // A lone struct begins on the line of its bracket.
             Literal::Array(items) if matches!(items[..], [Literal::Struct(..)]) => {
                 return format!("[{}]", items[0].layout(indent, column + 1, after + 1));
+            }
+            // So does a lone file in a call, if the line has room for the macro's name.
+            Literal::Call(name, items)
+                if matches!(items[..], [Literal::IncludeBytes(_)])
+                    && column + name.len() + "(*include_bytes!(".len() <= WIDTH =>
+            {
+                let line = items[0].line();
+                let file = line.trim_start_matches("*include_bytes!(").trim_end_matches(')');
+                return format!("{name}(*include_bytes!(\n{pad}{file}\n{}))", " ".repeat(indent));
             }
             // So does a lone array in a call.
             Literal::Call(name, items) if matches!(items[..], [Literal::Array(..)]) => {
@@ -154,7 +167,9 @@ pub(super) fn item(head: &str, value: &Literal) -> String {
     let on_next = value.layout(4, 4, 1);
     // A call moves to the next line where that saves it from being broken.
     let broken_call = matches!(value, Literal::Call(..)) && text.contains('\n') && !on_next.contains('\n');
-    if head.len() + 3 + first + 1 > WIDTH || broken_call {
+    // rustfmt counts the end of the statement, but not for a call that is broken.
+    let end = usize::from(!(matches!(value, Literal::Call(..)) && text.contains('\n')));
+    if head.len() + 3 + first + end > WIDTH || broken_call {
         let text = on_next;
         return format!("{head} =\n    {text};\n");
     }
@@ -218,6 +233,9 @@ pub(super) fn field(name: &str, field: &Field, external: External<'_>) -> Litera
                 vec![number("zero_point", zero_point), number("min", min), number("max", max)],
             )
         }
+        Field::Array { element: "u8", width, values, .. } if let Some(file) = external(name, *width, values) => {
+            Literal::IncludeBytes(file)
+        }
         Field::Array { element, extents, values, width } => match external(name, *width, values) {
             Some(file) => Literal::Include(file),
             None => array(element, extents, values),
@@ -234,5 +252,32 @@ fn array(element: &str, extents: &[usize], values: &[i32]) -> Literal {
             let size = inner.iter().product::<usize>().max(1);
             Literal::Array(values.chunks(size).map(|v| array(element, inner, v)).collect())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What rustfmt makes of it.
+    #[test]
+    fn files_in_calls() {
+        let ty = "avr::Gemm<32, 10, 370, 0x17f80207053>";
+        let long = "net.l_output_gemm_which_is_longer.stream.bin";
+        let text = |name: &str, file: &str| {
+            let call = Literal::Call("avr::Gemm::new".into(), vec![Literal::IncludeBytes(file.into())]);
+            item(&format!("static {name}: {ty}"), &call)
+        };
+        let short = text("L_OUTPUT", "net.l_output.bin");
+        assert_eq!(
+            short,
+            format!("static L_OUTPUT: {ty} =\n    avr::Gemm::new(*include_bytes!(\"net.l_output.bin\"));\n")
+        );
+        let broken = text("L_OUTPUT", long);
+        let expected = format!("static L_OUTPUT: {ty} = avr::Gemm::new(*include_bytes!(\n    \"{long}\"\n));\n");
+        assert_eq!(broken, expected);
+        let name = "L_OUTPUT_GEMM_LONGER_MUCH_AND_MORE";
+        let expected = format!("static {name}: {ty} = avr::Gemm::new(\n    *include_bytes!(\"{long}\"),\n);\n");
+        assert_eq!(text(name, long), expected);
     }
 }

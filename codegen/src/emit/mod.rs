@@ -81,7 +81,16 @@ fn header(plan: &Plan) -> String {
 /// The `use` lines of what the text mentions, in an order that every edition of rustfmt keeps.
 fn imports(body: &str) -> String {
     let mut text = String::new();
-    for module in ["arch::armv6m", "arch::armv7em", "arch::avr", "arch::riscv32m", "convert", "kernels"] {
+    for module in [
+        "arch::armv6m",
+        "arch::armv7em",
+        "arch::avr",
+        "arch::helium",
+        "arch::riscv32e",
+        "arch::riscv32m",
+        "convert",
+        "kernels",
+    ] {
         let name = module.rsplit("::").next().unwrap_or(module);
         if body.contains(&format!(" {name}::")) {
             let _ = writeln!(text, "use tinymlp::{module};");

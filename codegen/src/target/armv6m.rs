@@ -66,3 +66,37 @@ impl Architecture for Armv6m {
         fewest.map_or_else(|| unreachable!("there is a kernel without a test"), |kernel| Arc::new(kernel))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Core, Mode, tests};
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn every_kernel_computes_what_the_portable_one_does(
+            case in tests::cases(40, 40), common: bool, relu: [bool; 2],
+        ) {
+            let mut case = tests::short(case, common);
+            if relu[0] {
+                case.x_zero_point = -128;
+            }
+            if relu[1] {
+                case.gemm.limits.zero_point = -128;
+            }
+            for target in tests::targets(Core::Armv6m) {
+                tests::compare(&Armv6m, &case, target);
+            }
+        }
+    }
+
+    #[test]
+    fn layers_are_taken() {
+        for (inputs, outputs) in [(1, 1), (3, 2), (64, 8), (30, 10), (17, 33)] {
+            let case = tests::case(inputs, outputs, |k| k % 3 == 0);
+            let target = Target { core: Core::Armv6m, mode: Mode::Balanced, constant_time: false };
+            assert!(!tests::compare(&Armv6m, &case, target).is_empty());
+        }
+    }
+}

@@ -18,19 +18,12 @@ const LIMIT: i64 = 1 << 23;
 
 impl Architecture for Armv7em {
     fn takes(&self, layer: &Layer) -> bool {
-        let Layer { gemm, x, y, .. } = layer;
-        let (min, max) = (gemm.limits.min, gemm.limits.max);
-        // Only the sums themselves count: what leaves the registers on the way comes back.
-        let fits = (0..gemm.outputs).all(|o| {
-            let (low, high) = gemm.sums(o, Type::I8.limits());
-            low >= -LIMIT && high < LIMIT
-        });
-        x.quant.ty == Type::I8
-            && y.quant.ty == Type::I8
-            && (min, max) == Type::I8.limits()
-            && gemm.shift == 0
-            && gemm.multiplier.iter().all(|m| m % 256 == 0)
-            && fits
+        fits_a_lane(layer) || armv7em::GemmWide::takes(layer.gemm)
+    }
+
+    fn packs(&self, layer: &Layer, target: Target) -> bool {
+        // The smallest code packs nothing.
+        target.mode != Mode::Size && fits_a_lane(layer)
     }
 
     fn between(&self) -> Layout {
@@ -44,6 +37,9 @@ impl Architecture for Armv7em {
     fn operand(&self, layer: &Layer, target: Target) -> (Layout, Option<Arc<dyn Kernel>>) {
         let armv7em::Sizes { rows, inputs, .. } = armv7em::Sizes::of(layer.gemm);
         let plain = layer.x.layout == Layout::Plain;
+        if !fits_a_lane(layer) || target.mode == Mode::Size && armv7em::GemmBytes::new(layer.gemm).is_some() {
+            return (Layout::Plain, None);
+        }
         if skipping_pays(layer, target) {
             let (packing, fill) = (pairs(layer), unroll(target.mode));
             let kernel = armv7em::Nonzero { rows, inputs, bytes: plain, fill, packing };
@@ -61,9 +57,27 @@ impl Architecture for Armv7em {
                 Arc::new(armv7em::GemmNonzero::new(layer.gemm, pairs, layer.y.layout != Layout::Plain, fill))
             }
             Layout::Words(x) => Arc::new(every_pair(layer, x, target)),
-            Layout::Plain => unreachable!("layers read packed values"),
+            Layout::Plain => match armv7em::GemmBytes::new(layer.gemm) {
+                Some(kernel) if fits_a_lane(layer) => Arc::new(kernel),
+                _ => Arc::new(armv7em::GemmWide::new(layer.gemm, layer.x.quant.ty)),
+            },
         }
     }
+}
+
+/// Whether two outputs fit one lane.
+fn fits_a_lane(Layer { gemm, x, y, .. }: &Layer) -> bool {
+    // Only the sums themselves count: what leaves the registers on the way comes back.
+    let sums = |o: usize| {
+        let (low, high) = gemm.sums(o, Type::I8.limits());
+        low >= -LIMIT && high < LIMIT
+    };
+    x.quant.ty == Type::I8
+        && y.quant.ty == Type::I8
+        && (gemm.limits.min, gemm.limits.max) == Type::I8.limits()
+        && gemm.shift == 0
+        && gemm.multiplier.iter().all(|m| m % 256 == 0)
+        && (0..gemm.outputs).all(sums)
 }
 
 /// How often inner loops stand in the code.
@@ -100,7 +114,12 @@ fn skipping_pays(layer: &Layer, target: Target) -> bool {
     let armv7em::Sizes { rows, inputs, outputs } = armv7em::Sizes::of(layer.gemm);
     let zero_is_smallest = layer.x.quant.zero_point == Type::I8.limits().0;
     let plain = layer.x.layout == Layout::Plain;
-    if target.constant_time || !zero_is_smallest || outputs % 8 != 0 || plain && inputs % 4 != 0 {
+    if target.constant_time
+        || target.mode == Mode::Size
+        || !zero_is_smallest
+        || outputs % 8 != 0
+        || plain && inputs % 4 != 0
+    {
         return false;
     }
     let (packing, fill) = (pairs(layer), unroll(target.mode));
@@ -112,4 +131,71 @@ fn skipping_pays(layer: &Layer, target: Target) -> bool {
         false => (0.0, every_pair(layer, BETWEEN, target)),
     };
     mean(&list) + mean(&of_list) < conversion + mean(&every)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Core, tests};
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn every_kernel_computes_what_the_portable_one_does(case in tests::cases(40, 40), common: bool, relu: bool) {
+            let mut case = tests::short(case, common);
+            if relu {
+                case.x_zero_point = -128;
+            }
+            for target in tests::targets(Core::Armv7em) {
+                tests::compare(&Armv7em, &case, target);
+            }
+        }
+
+        #[test]
+        fn whole_accumulators_and_multipliers(case in tests::cases(40, 40)) {
+            for target in tests::targets(Core::Armv7em) {
+                let kernels = tests::compare(&Armv7em, &case, target);
+                prop_assert!(case.gemm.inputs < 4 || !kernels.is_empty());
+            }
+        }
+
+        #[test]
+        fn int16_activations(case in tests::wide_cases(24, 12)) {
+            prop_assume!(case.gemm.inputs >= 4);
+            let expected = tests::wide_results(&case.gemm, &case);
+            let kernel = armv7em::GemmWide::new(&case.gemm, case.x_type());
+            prop_assert_eq!(tests::wide_results(&kernel, &case), expected);
+        }
+    }
+
+    /// Layers of which the tests above would say nothing if they were not taken, and both ways of reading operands.
+    #[test]
+    fn layers_are_taken_and_zeros_are_skipped_where_they_are_many() {
+        let ops = |zeros: usize, constant_time| {
+            let case = tests::case(64, 16, |k| k % 64 < zeros);
+            let target = Target { core: Core::Armv7em, mode: Mode::Balanced, constant_time };
+            tests::ops(&tests::compare(&Armv7em, &case, target))
+        };
+        let dense = "Widen Gemm Widen GemmPairs Gemm GemmPairs";
+        assert_eq!(ops(0, false), dense);
+        assert_eq!(ops(60, true), dense);
+        let lists =
+            "NonzeroBytes GemmNonzero NonzeroBytes GemmNonzeroPairs Nonzero GemmNonzero Nonzero GemmNonzeroPairs";
+        assert_eq!(ops(60, false), lists);
+        let case = tests::case(64, 16, |_| false);
+        let small = Target { core: Core::Armv7em, mode: Mode::Size, constant_time: false };
+        assert_eq!(tests::ops(&tests::compare(&Armv7em, &case, small)), "GemmBytes");
+    }
+
+    #[test]
+    fn sums_that_do_not_fit_beside_another_get_registers_of_their_own() {
+        let fits = |inputs| {
+            let mut case = tests::case(inputs, 2, |_| false);
+            case.gemm.weight.fill(127);
+            let kernels = tests::compare(&Armv7em, &case, Target { core: Core::Armv7em, ..Target::default() });
+            tests::ops(&kernels) != "GemmWide"
+        };
+        // The least sum is -2000 - 127 * 128 * inputs, and must not be below -2^23.
+        assert!(fits(515) && !fits(516));
+    }
 }

@@ -1,9 +1,9 @@
 //! AVR with a multiplier: constants in program memory, sums of three bytes in registers.
 
 use super::{Architecture, Layer, Mode, Target};
-use crate::plan::Type;
 use crate::plan::kernels::{Kernel, avr};
 use crate::plan::layout::Layout;
+use crate::plan::{Step, Type};
 use std::sync::Arc;
 
 pub(super) struct Avr;
@@ -38,5 +38,38 @@ impl Architecture for Avr {
 
     fn other(&self, kernel: &dyn Kernel) -> Option<Arc<dyn Kernel>> {
         Some(Arc::new(avr::Lookup::new(kernel.lookup()?)?))
+    }
+
+    fn note(&self, step: &Step) -> Option<String> {
+        let (bytes, op, name) = (step.kernel.constant().bytes(), step.kernel.op(), &step.name);
+        let text =
+            || format!("'{name}' keeps the portable kernel {op}: on AVR its {bytes} bytes of constants take RAM");
+        // Not worth a word where it is a few scales.
+        (bytes >= 64).then(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Core, tests};
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn every_kernel_computes_what_the_portable_one_does(case in tests::cases(40, 40), common: bool) {
+            let case = tests::short(case, common);
+            for target in tests::targets(Core::Avr) {
+                tests::compare(&Avr, &case, target);
+            }
+        }
+    }
+
+    #[test]
+    fn names() {
+        assert_eq!(Core::of_triple("avr-none"), Core::Avr);
+        for name in ["avr", "atmega328p", "arduino-uno", "avr-none"] {
+            assert_eq!(name.parse(), Ok(Core::Avr));
+        }
     }
 }

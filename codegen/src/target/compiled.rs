@@ -147,8 +147,9 @@ impl Compiled {
         match core {
             Core::Portable => None,
             Core::Armv6m => Some(ARMV6M),
-            Core::Armv7em => Some(ARMV7EM),
-            Core::Rv32imc => Some(RV32IMC),
+            // Not measured yet for Helium and RV32EC: those of their neighbours.
+            Core::Armv7em | Core::Helium => Some(ARMV7EM),
+            Core::Rv32imc | Core::Rv32ec => Some(RV32IMC),
             Core::Avr => Some(AVR),
         }
     }

@@ -11,6 +11,8 @@ mod armv7em;
 mod avr;
 mod compiled;
 pub mod cost;
+mod helium;
+mod riscv32e;
 mod riscv32m;
 #[cfg(test)]
 mod tests;
@@ -47,10 +49,14 @@ pub enum Core {
     Armv6m,
     /// With the DSP extension of Armv7E-M or Armv8-M: Cortex-M4, M7, M33.
     Armv7em,
+    /// With Helium, the vector extension of Armv8.1-M: Cortex-M55, M85.
+    Helium,
     /// AVR with a multiplier: ATmega.
     Avr,
     /// RV32IMC: with multiplication and compressed instructions, as the ESP32-C3 has them.
     Rv32imc,
+    /// RV32EC: sixteen registers, no multiplication, as the CH32V003 has it.
+    Rv32ec,
 }
 
 /// What comes first where kernels can be either fast or small.
@@ -66,6 +72,10 @@ pub enum Mode {
 }
 
 impl Core {
+    /// All of them.
+    pub const ALL: [Core; 7] =
+        [Core::Portable, Core::Armv6m, Core::Armv7em, Core::Helium, Core::Avr, Core::Rv32imc, Core::Rv32ec];
+
     /// Names that [`Core::from_str`] takes, with what they mean.
     const NAMES: &'static [(&'static str, Core)] = &[
         ("portable", Core::Portable),
@@ -85,6 +95,12 @@ impl Core {
         ("armv7em", Core::Armv7em),
         ("thumbv7em-none-eabi", Core::Armv7em),
         ("thumbv7em-none-eabihf", Core::Armv7em),
+        ("thumbv8m.main-none-eabi", Core::Armv7em),
+        ("thumbv8m.main-none-eabihf", Core::Armv7em),
+        ("cortex-m55", Core::Helium),
+        ("cortex-m85", Core::Helium),
+        ("armv8.1m", Core::Helium),
+        ("helium", Core::Helium),
         ("avr", Core::Avr),
         ("atmega328p", Core::Avr),
         ("arduino-uno", Core::Avr),
@@ -94,12 +110,37 @@ impl Core {
         ("riscv32imc-unknown-none-elf", Core::Rv32imc),
         ("riscv32imac-unknown-none-elf", Core::Rv32imc),
         ("riscv32imafc-unknown-none-elf", Core::Rv32imc),
+        ("ch32v003", Core::Rv32ec),
+        ("rv32ec", Core::Rv32ec),
+        ("riscv32ec", Core::Rv32ec),
+        ("riscv32ec-unknown-none-elf", Core::Rv32ec),
     ];
 
     /// The core of a Rust target triple; portable where there are no kernels for it.
+    ///
+    /// `thumbv8m.main` is taken for a core with the DSP extension, which is an option of Cortex-M33 that nearly every
+    /// chip has. One without it needs [`Core::Armv6m`] or [`Core::Portable`]; for Cortex-M55 and M85 [`Core::Helium`] is
+    /// faster. See [`Builder::target`](crate::Builder::target).
     pub fn of_triple(triple: &str) -> Core {
         let known = Self::NAMES.iter().find(|(name, _)| *name == triple && name.contains("-none"));
         known.map_or(Core::Portable, |(_, core)| *core)
+    }
+
+    /// The core that a build script builds for, by what Cargo tells it. Where the triple leaves the choice, the flags of
+    /// the compiler may make it: `-Ctarget-cpu=cortex-m55`, or `-Ctarget-feature=-dsp` for a Cortex-M33 without DSP.
+    pub(crate) fn of_build(triple: &str, encoded_flags: &str) -> Core {
+        let core = Self::of_triple(triple);
+        if !triple.starts_with("thumbv8m.main-") {
+            return core;
+        }
+        let flags = encoded_flags.split('\u{1f}');
+        // `-C target-cpu=..` is one flag or two.
+        let options = flags.map(|f| f.strip_prefix("-C").or(f.strip_prefix("--codegen=")).unwrap_or(f).trim_start());
+        options.fold(core, |core, option| match option.split_once('=') {
+            Some(("target-cpu", cpu)) => cpu.parse().unwrap_or(core),
+            Some(("target-feature", features)) if features.split(',').any(|f| f == "-dsp") => Core::Armv6m,
+            _ => core,
+        })
     }
 
     fn architecture(self) -> Option<&'static dyn Architecture> {
@@ -107,8 +148,10 @@ impl Core {
             Core::Portable => None,
             Core::Armv6m => Some(&armv6m::Armv6m),
             Core::Armv7em => Some(&armv7em::Armv7em),
+            Core::Helium => Some(&helium::Helium),
             Core::Avr => Some(&avr::Avr),
             Core::Rv32imc => Some(&riscv32m::Riscv32m),
+            Core::Rv32ec => Some(&riscv32e::Riscv32e),
         }
     }
 }
@@ -154,8 +197,10 @@ impl fmt::Display for Core {
             Core::Portable => "portable",
             Core::Armv6m => "armv6m",
             Core::Armv7em => "armv7em",
+            Core::Helium => "helium",
             Core::Avr => "avr",
             Core::Rv32imc => "rv32imc",
+            Core::Rv32ec => "rv32ec",
         })
     }
 }
@@ -174,6 +219,11 @@ trait Architecture {
     /// Whether its kernel gives this layer's results bit for bit.
     fn takes(&self, layer: &Layer) -> bool;
 
+    /// Whether that kernel can read and write the layout of values between layers.
+    fn packs(&self, layer: &Layer, _target: Target) -> bool {
+        self.takes(layer)
+    }
+
     /// The layout of a value between two layers.
     fn between(&self) -> Layout;
 
@@ -190,6 +240,11 @@ trait Architecture {
 
     /// Its own kernel for a step that is no layer of its, with the same values.
     fn other(&self, _kernel: &dyn Kernel) -> Option<Arc<dyn Kernel>> {
+        None
+    }
+
+    /// What the user should know of a step that keeps its portable kernel.
+    fn note(&self, _step: &Step) -> Option<String> {
         None
     }
 }
@@ -220,29 +275,43 @@ impl Plan {
                 taken
             })
             .collect();
-        let packed = self.packed(&takes);
+        let packs: Vec<bool> = self
+            .steps
+            .iter()
+            .zip(&takes)
+            .map(|(step, &taken)| {
+                let mut packs = false;
+                layer(&self, step, &mut |layer| packs = taken && architecture.packs(layer, target));
+                packs
+            })
+            .collect();
+        let packed = self.packed(&packs);
         for (value, _) in packed.iter().enumerate().filter(|(_, packed)| **packed) {
             self.values[value].layout = architecture.between();
             if architecture.sorts() && !target.constant_time {
                 self.values[value].order = Some(activity.order(value));
             }
         }
-        let mut operands: HashMap<(ValueId, Layout), ValueId> = HashMap::new();
+        let mut operands: HashMap<(ValueId, Layout, usize), ValueId> = HashMap::new();
         let mut steps = Vec::new();
         for (mut step, taken) in std::mem::take(&mut self.steps).into_iter().zip(takes) {
             if taken && let Some(gemm) = step.kernel.gemm() {
                 let order = |value: ValueId| self.values[value].order.as_deref();
-                step.kernel = Arc::new(gemm.sorted(order(step.inputs[0]), order(step.output)));
+                let gemm = gemm.sorted(order(step.inputs[0]), order(step.output));
+                // As the layer sees its operand: it may take several axes as one.
+                let (inputs, shape) = (gemm.inputs, vec![gemm.rows, gemm.inputs]);
+                step.kernel = Arc::new(gemm);
                 let mut operand = (Layout::Plain, None);
                 layer(&self, &step, &mut |layer| operand = architecture.operand(layer, target));
                 // The layer that a kernel is chosen for reads what the operand's kernel makes, of the same activity.
                 let mut chosen = step.clone();
                 if let (layout, Some(kernel)) = operand {
                     let x = step.inputs[0];
-                    let made = *operands.entry((x, layout)).or_insert_with(|| {
+                    let made = *operands.entry((x, layout, inputs)).or_insert_with(|| {
                         self.values.push(Value {
                             place: Place::Arena(0),
                             layout,
+                            shape,
                             constant: None,
                             ..self.values[x].clone()
                         });
@@ -258,9 +327,10 @@ impl Plan {
                 step = chosen;
             } else {
                 // A value that is written again has to be converted again.
-                operands.retain(|&(value, _), _| value != step.output);
-                if let Some(kernel) = architecture.other(&*step.kernel) {
-                    step.kernel = kernel;
+                operands.retain(|&(value, _, _), _| value != step.output);
+                match architecture.other(&*step.kernel) {
+                    Some(kernel) => step.kernel = kernel,
+                    None => self.notes.extend(architecture.note(&step)),
                 }
             }
             steps.push(step);
@@ -286,17 +356,17 @@ impl Plan {
         }
     }
 
-    /// By value: whether only layers that the target takes write and read it.
-    fn packed(&self, takes: &[bool]) -> Vec<bool> {
+    /// By value: whether only layers that pack values write and read it.
+    fn packed(&self, packs: &[bool]) -> Vec<bool> {
         let mut packed: Vec<bool> =
             self.values.iter().map(|v| matches!(v.place, Place::Arena(_)) && v.constant.is_none()).collect();
         let mut written = vec![0; self.values.len()];
-        for (step, &taken) in self.steps.iter().zip(takes) {
+        for (step, &packs) in self.steps.iter().zip(packs) {
             written[step.output] += 1;
             let rows = step.kernel.gemm().map(|g| (g.inputs, g.outputs));
-            packed[step.output] &= taken && rows.is_some_and(|(_, o)| o == self.values[step.output].features());
+            packed[step.output] &= packs && rows.is_some_and(|(_, o)| o == self.values[step.output].features());
             for &input in &step.inputs {
-                packed[input] &= taken && rows.is_some_and(|(i, _)| i == self.values[input].features());
+                packed[input] &= packs && rows.is_some_and(|(i, _)| i == self.values[input].features());
             }
         }
         packed.iter().zip(written).map(|(&packed, written)| packed && written == 1).collect()

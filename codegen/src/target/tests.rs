@@ -1,9 +1,12 @@
 //! What the tests of all targets share: random layers, and the portable kernel to compare with.
 
-use super::{Core, Mode, Target};
+use super::{Architecture, Core, Layer, Mode, Target};
+use crate::plan::cost::Seen;
 use crate::plan::kernels::{Buffer, Gemm, Kernel, Limits};
+use crate::plan::layout::{Layout, Packing};
 use crate::plan::{Place, Quant, Type, Value};
 use proptest::prelude::*;
+use std::sync::Arc;
 
 /// A layer, its input's zero point, and two rows of inputs of which many are that zero.
 #[derive(Clone, Debug)]
@@ -70,4 +73,162 @@ pub(super) fn results(kernel: &dyn Kernel, case: &Case) -> Vec<i32> {
     let mut y = Buffer::new(Type::I8, 2 * case.gemm.outputs);
     kernel.run(&[&Buffer::I8(case.x.clone())], &mut y);
     y.integers()
+}
+
+/// The case with numbers that the targets without a wide multiply take: biases of 22 bits, multipliers of 16 significant
+/// bits and multiples of 256, with one cut for all where `common`.
+pub(super) fn short(mut case: Case, common: bool) -> Case {
+    case.gemm.bias.iter_mut().for_each(|b| *b >>= 9);
+    let cut = |m: i32| (32 - m.leading_zeros()).saturating_sub(16).max(8);
+    let largest = case.gemm.multiplier.iter().copied().max().unwrap_or(0);
+    for m in &mut case.gemm.multiplier {
+        let cut = cut(if common { largest } else { *m });
+        *m = *m >> cut << cut;
+    }
+    case
+}
+
+/// Compares what an architecture's kernels make of a case with what the portable kernel does, for operands and results
+/// as they are and as they lie between layers. Gives the kernels, none where the layer is not taken.
+pub(super) fn compare(architecture: &dyn Architecture, case: &Case, target: Target) -> Vec<Arc<dyn Kernel>> {
+    let (inputs, outputs) = (case.gemm.inputs, case.gemm.outputs);
+    let expected = results(&case.gemm, case);
+    let nonzero: Vec<Vec<bool>> = case
+        .x
+        .chunks_exact(inputs)
+        .map(|row| row.iter().map(|&x| i32::from(x) != case.x_zero_point).collect())
+        .collect();
+    let seen = Seen { nonzero: &nonzero, ..Seen::default() };
+    let packs = {
+        let (x, y) = (value(inputs, case.x_zero_point), value(outputs, case.gemm.limits.zero_point));
+        architecture.packs(&Layer { gemm: &case.gemm, x: &x, y: &y, seen }, target)
+    };
+    let layouts = if packs { vec![Layout::Plain, architecture.between()] } else { vec![Layout::Plain] };
+    let mut kernels = Vec::new();
+    for (x_layout, y_layout) in layouts.iter().flat_map(|&x| layouts.iter().map(move |&y| (x, y))) {
+        let x = Value { layout: x_layout, ..value(inputs, case.x_zero_point) };
+        let y = Value { layout: y_layout, ..value(outputs, case.gemm.limits.zero_point) };
+        let layer = Layer { gemm: &case.gemm, x: &x, y: &y, seen };
+        if !architecture.takes(&layer) {
+            return Vec::new();
+        }
+        let mut operand = match x_layout {
+            Layout::Words(packing) => Buffer::Words(pack(&packing, &case.x, inputs)),
+            _ => Buffer::I8(case.x.clone()),
+        };
+        let (layout, conversion) = architecture.operand(&layer, target);
+        let made = Value { layout, ..x.clone() };
+        if let Some(kernel) = conversion {
+            let mut words = Buffer::Words(vec![!0; made.bytes() / 4]);
+            kernel.run(&[&operand], &mut words);
+            let Buffer::Words(found) = &words else { unreachable!() };
+            let found = found.chunks_exact(layout.words(inputs)).flat_map(|row| layout.unpack(row, inputs));
+            assert!(found.eq(case.x.iter().map(|&x| i32::from(x))), "{kernel:?} changes its operand");
+            operand = words;
+            kernels.push(kernel);
+        }
+        let kernel = architecture.layer(&Layer { x: &made, ..layer }, target);
+        let found = match y_layout {
+            Layout::Plain => {
+                let mut y = Buffer::new(Type::I8, 2 * outputs);
+                kernel.run(&[&operand], &mut y);
+                y.integers()
+            }
+            _ => {
+                let mut words = Buffer::Words(vec![!0; y.bytes() / 4]);
+                kernel.run(&[&operand], &mut words);
+                let Buffer::Words(found) = words else { unreachable!() };
+                found.chunks_exact(y_layout.words(outputs)).flat_map(|row| y_layout.unpack(row, outputs)).collect()
+            }
+        };
+        assert_eq!(found, expected, "{target:?}, {x_layout:?} to {y_layout:?}, {}", kernel.op());
+        kernels.push(kernel);
+    }
+    kernels
+}
+
+/// Rows of words as a layer leaves them; a header is the sum of the lanes.
+fn pack(packing: &Packing, x: &[i8], inputs: usize) -> Vec<i32> {
+    let lanes = 32 / packing.bits as usize;
+    let row = |row: &[i8]| {
+        let mut words = vec![0; packing.words(inputs)];
+        for (k, &x) in row.iter().enumerate() {
+            let (lane, at) = (i32::from(x) + packing.offset, packing.position(k));
+            words[packing.header + at / lanes] |= lane << (packing.bits as usize * (at % lanes));
+            words[..packing.header].iter_mut().for_each(|sum| *sum += lane);
+        }
+        words
+    };
+    x.chunks_exact(inputs).flat_map(row).collect()
+}
+
+/// A layer after a ReLU, of whose inputs those are zero that `zero` says.
+pub(super) fn case(inputs: usize, outputs: usize, zero: impl Fn(usize) -> bool) -> Case {
+    let limits = Limits { ty: Type::I8, zero_point: -128, min: -128, max: 127 };
+    let weight = (0..inputs * outputs).map(|k| (k * 37 % 255) as u8 as i8).map(|w| w.max(-127)).collect();
+    let multiplier = vec![3_000_064 / 256 * 256; outputs];
+    let bias = (0..outputs as i32).map(|o| 1000 * o - 2000).collect();
+    let x = (0..2 * inputs).map(|k| if zero(k) { -128 } else { (k * 11 % 200) as i32 as i8 | 1 }).collect();
+    Case { gemm: Gemm { rows: 2, inputs, outputs, weight, bias, multiplier, shift: 0, limits }, x_zero_point: -128, x }
+}
+
+/// Names of kernels.
+pub(super) fn ops(kernels: &[Arc<dyn Kernel>]) -> String {
+    kernels.iter().map(|k| k.op()).collect::<Vec<_>>().join(" ")
+}
+
+/// A layer of which operands or results are int16, and two rows of inputs.
+#[derive(Clone, Debug)]
+pub(super) struct WideCase {
+    pub(super) gemm: Gemm,
+    pub(super) x: Vec<i16>,
+    int16: bool,
+}
+
+impl WideCase {
+    /// Type of the operands.
+    pub(super) fn x_type(&self) -> Type {
+        if self.int16 { Type::I16 } else { Type::I8 }
+    }
+}
+
+/// Layers with int16 operands or results whose sums fit 32 bits.
+pub(super) fn wide_cases(inputs: usize, outputs: usize) -> impl Strategy<Value = WideCase> {
+    let case = |(case, x, y, reach): (Case, bool, bool, Vec<i16>)| {
+        let Case { mut gemm, x: bytes, .. } = case;
+        let ty = if y { Type::I16 } else { Type::I8 };
+        let (min, max) = ty.limits();
+        let relu = y && gemm.weight[0] > 0;
+        let zero_point = if y { 0 } else { gemm.limits.zero_point };
+        gemm.limits = Limits { ty, zero_point, min: if relu { 0 } else { min }, max };
+        let wide = bytes.iter().zip(reach.iter().cycle()).map(|(&b, &r)| if x { r } else { b.into() });
+        WideCase { x: wide.collect(), gemm, int16: x }
+    };
+    let reach = prop_oneof![Just(i16::MIN), Just(i16::MAX), any::<i16>(), -300..300i16];
+    (cases(inputs, outputs), any::<bool>(), any::<bool>(), prop::collection::vec(reach, 7)).prop_map(case)
+}
+
+/// What a kernel computes of the case's inputs.
+pub(super) fn wide_results(kernel: &dyn Kernel, case: &WideCase) -> Vec<i32> {
+    let integers: Vec<i32> = case.x.iter().map(|&x| x.into()).collect();
+    let mut y = Buffer::new(case.gemm.limits.ty, 2 * case.gemm.outputs);
+    kernel.run(&[&Buffer::from_integers(case.x_type(), &integers)], &mut y);
+    y.integers()
+}
+
+#[test]
+fn flags_choose_among_the_cores_of_a_triple() {
+    let armv8m = "thumbv8m.main-none-eabihf";
+    for (triple, flags, core) in [
+        (armv8m, "", Core::Armv7em),
+        (armv8m, "-Ctarget-cpu=cortex-m33", Core::Armv7em),
+        (armv8m, "-Ctarget-cpu=cortex-m55", Core::Helium),
+        (armv8m, "-C\u{1f}target-cpu=cortex-m85\u{1f}-Clink-arg=-Tlink.x", Core::Helium),
+        (armv8m, "-Ctarget-cpu=cortex-m33\u{1f}-Ctarget-feature=+fp,-dsp", Core::Armv6m),
+        (armv8m, "-Ctarget-cpu=something-new", Core::Armv7em),
+        ("thumbv7em-none-eabihf", "-Ctarget-cpu=cortex-m7", Core::Armv7em),
+        ("x86_64-unknown-linux-gnu", "-Ctarget-cpu=native", Core::Portable),
+    ] {
+        assert_eq!(Core::of_build(triple, flags), core, "{triple} {flags}");
+    }
 }

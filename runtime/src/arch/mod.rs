@@ -6,8 +6,30 @@
 //!
 //! This is the only place of the crate with `unsafe`: calls of the assembly, with pointers to arrays whose sizes
 //! are in their types.
+//!
+//! The target `thumbv8m.main` says nothing of extensions, so it has the assembly of all its cores: a module generated
+//! for a core with an extension raises a fault on one without.
+
+/// First line of assembly with instructions of an extension. Armv8-M has one target for cores with and without, whose
+/// assembler takes them only where a core is named; it is the one that has all extensions, as the line also holds for
+/// the assembly of other crates that happens to be read after it, which must not lose any. What is compiled is not
+/// touched by it.
+#[cfg(tinymlp_arch = "armv8m")]
+macro_rules! extensions {
+    () => {
+        ".cpu cortex-m85"
+    };
+}
+#[cfg(all(tinymlp_arch = "armv7em", not(tinymlp_arch = "armv8m")))]
+macro_rules! extensions {
+    () => {
+        ""
+    };
+}
 
 pub mod armv6m;
 pub mod armv7em;
 pub mod avr;
+pub mod helium;
+pub mod riscv32e;
 pub mod riscv32m;

@@ -207,8 +207,8 @@ pub(super) mod portable {
                     for (k, x) in bytes.enumerate() {
                         acc = acc.wrapping_add(i32::from(x).wrapping_mul(byte((k + left_out(inputs)) * size + o)));
                     }
-                    let multiplier = multipliers.get(o / 2).map_or(0, |&m| m >> (16 * (o % 2)) & 0xffff);
-                    let product = (i64::from(acc) * i64::from(multiplier) >> 16) as i32;
+                    let multiplier = multipliers.get(o / 2).map_or(0, |&m| (m >> (16 * (o % 2))) & 0xffff);
+                    let product = ((i64::from(acc) * i64::from(multiplier)) >> 16) as i32;
                     let value = match wide {
                         false => product.wrapping_add(rounding as i32).wrapping_shr(shift),
                         true => {
@@ -287,196 +287,86 @@ mod asm {
     }
 
     /// Multiplies input `$k` of four, in r2, with the weight of output `$j` and adds it to a low register.
+    #[rustfmt::skip]
     macro_rules! low {
         ($k:literal, $j:literal, $acc:literal) => {
             concat!(
-                ".if {g} > ",
-                $j,
-                "\n ldrb r3, [r0, #({g} * ",
-                $k,
-                " + ",
-                $j,
-                " - {rebase} * (",
-                $k,
-                " / 3))]\n",
-                " muls r3, r2, r3\n adds ",
-                $acc,
-                ", ",
-                $acc,
-                ", r3\n .endif\n",
+                ".if {g} > ", $j, "\n ldrb r3, [r0, #({g} * ", $k, " + ", $j, " - {rebase} * (", $k,
+                " / 3))]\n", " muls r3, r2, r3\n adds ", $acc, ", ", $acc, ", r3\n .endif\n",
             )
         };
     }
     /// Likewise, to a high register.
+    #[rustfmt::skip]
     macro_rules! high {
         ($k:literal, $j:literal, $acc:literal) => {
             concat!(
-                ".if {g} > ",
-                $j,
-                "\n ldrb r3, [r0, #({g} * ",
-                $k,
-                " + ",
-                $j,
-                " - {rebase} * (",
-                $k,
-                " / 3))]\n",
-                " muls r3, r2, r3\n add ",
-                $acc,
-                ", r3\n .endif\n",
+                ".if {g} > ", $j, "\n ldrb r3, [r0, #({g} * ", $k, " + ", $j, " - {rebase} * (", $k,
+                " / 3))]\n", " muls r3, r2, r3\n add ", $acc, ", r3\n .endif\n",
             )
         };
     }
     /// All outputs of the group for input `$k` of four.
+    #[rustfmt::skip]
     macro_rules! input {
         ($k:literal) => {
             concat!(
-                " ldrb r2, [r1, #",
-                $k,
-                "]\n .if {skip} > 0\n cmp r2, #0\n beq 4f\n .endif\n",
-                low!($k, "0", "r4"),
-                low!($k, "1", "r5"),
-                low!($k, "2", "r6"),
-                low!($k, "3", "r7"),
-                high!($k, "4", "r8"),
-                high!($k, "5", "r9"),
-                high!($k, "6", "r10"),
-                high!($k, "7", "r11"),
-                high!($k, "8", "r12"),
-                high!($k, "9", "lr"),
-                " 4:\n",
+                " ldrb r2, [r1, #", $k, "]\n .if {skip} > 0\n cmp r2, #0\n beq 4f\n .endif\n",
+                low!($k, "0", "r4"), low!($k, "1", "r5"), low!($k, "2", "r6"), low!($k, "3", "r7"),
+                high!($k, "4", "r8"), high!($k, "5", "r9"), high!($k, "6", "r10"), high!($k, "7", "r11"),
+                high!($k, "8", "r12"), high!($k, "9", "lr"), " 4:\n",
             )
         };
     }
     /// The sum in `$acc` becomes the result plus 128. The multiplier is that of output `$j`; the shift is in r1, what is
     /// added before it in lr, unless that holds a sum.
+    #[rustfmt::skip]
     macro_rules! scale {
         ($j:literal, $acc:literal) => {
             concat!(
-                " .if {time} == 2\n cmp ",
-                $acc,
-                ", #0\n bgt 4f\n movs ",
-                $acc,
-                ", #0\n b 5f\n 4:\n .endif\n",
-                " ldrh r2, [r0, #(2 * ",
-                $j,
-                ")]\n uxth r3, ",
-                $acc,
-                "\n muls r3, r2, r3\n lsrs r3, r3, #16\n",
-                " asrs ",
-                $acc,
-                ", ",
-                $acc,
-                ", #16\n muls ",
-                $acc,
-                ", r2, ",
-                $acc,
-                "\n",
-                " adds ",
-                $acc,
-                ", ",
-                $acc,
-                ", r3\n",
-                // In a wide layer the carry, the last bit that was shifted out, rounds.
-                " .if {wide}\n ldrb r2, [r0, #({g} * 2 + {g} % 2 * 2 + ",
-                $j,
-                ")]\n asrs ",
-                $acc,
-                ", r2\n adcs ",
-                $acc,
-                ", r1\n",
-                " .elseif {g} < 10\n add ",
-                $acc,
-                ", lr\n asrs ",
-                $acc,
-                ", r1\n",
-                " .else\n ldr r3, [sp, #24]\n adds ",
-                $acc,
-                ", ",
-                $acc,
-                ", r3\n asrs ",
-                $acc,
-                ", r1\n .endif\n",
-                " .if {time} == 0\n",
-                " asrs r3, ",
-                $acc,
-                ", #31\n bics ",
-                $acc,
-                ", r3\n movs r3, #255\n subs r3, r3, ",
-                $acc,
-                "\n",
-                " asrs r3, r3, #31\n orrs ",
-                $acc,
-                ", r3\n uxtb ",
-                $acc,
-                ", ",
-                $acc,
-                "\n",
-                " .else\n",
-                " lsrs r3, ",
-                $acc,
-                ", #8\n beq 5f\n asrs ",
-                $acc,
-                ", ",
-                $acc,
-                ", #31\n mvns ",
-                $acc,
-                ", ",
-                $acc,
-                "\n",
-                " uxtb ",
-                $acc,
-                ", ",
-                $acc,
-                "\n .endif\n 5:\n",
+                " .if {time} == 2\n cmp ", $acc, ", #0\n bgt 4f\n movs ", $acc, ", #0\n b 5f\n 4:\n .endif\n",
+                " ldrh r2, [r0, #(2 * ", $j, ")]\n uxth r3, ", $acc, "\n muls r3, r2, r3\n lsrs r3, r3, #16\n",
+                " asrs ", $acc, ", ", $acc, ", #16\n muls ", $acc, ", r2, ", $acc, "\n",
+                " adds ", $acc, ", ", $acc, ", r3\n", " .if {wide}\n ldrb r2, [r0, #({g} * 2 + {g} % 2 * 2 + ",
+                $j, ")]\n asrs ", $acc, ", r2\n adcs ", $acc, ", r1\n", " .elseif {g} < 10\n add ", $acc,
+                ", lr\n asrs ", $acc, ", r1\n", " .else\n ldr r3, [sp, #24]\n adds ", $acc, ", ", $acc,
+                ", r3\n asrs ", $acc, ", r1\n .endif\n", " .if {time} == 0\n", " asrs r3, ", $acc,
+                ", #31\n bics ", $acc, ", r3\n movs r3, #255\n subs r3, r3, ", $acc, "\n",
+                " asrs r3, r3, #31\n orrs ", $acc, ", r3\n uxtb ", $acc, ", ", $acc, "\n",
+                " .else\n", " lsrs r3, ", $acc, ", #8\n beq 5f\n asrs ", $acc, ", ", $acc, ", #31\n mvns ",
+                $acc, ", ", $acc, "\n", " uxtb ", $acc, ", ", $acc, "\n .endif\n 5:\n",
             )
         };
     }
     /// Stores a result to `[r4 + $j]` and adds it to the sum in r5.
+    #[rustfmt::skip]
     macro_rules! store {
         ($j:literal, $acc:literal, $y:literal) => {
             concat!(
-                " .if {bytes}\n adds ",
-                $acc,
-                ", #128\n strb ",
-                $acc,
-                ", [",
-                $y,
-                ", #",
-                $j,
-                "]\n .else\n",
-                " strb ",
-                $acc,
-                ", [",
-                $y,
-                ", #",
-                $j,
-                "]\n .endif\n",
+                " .if {bytes}\n adds ", $acc, ", #128\n strb ", $acc, ", [", $y, ", #", $j, "]\n .else\n",
+                " strb ", $acc, ", [", $y, ", #", $j, "]\n .endif\n",
             )
         };
     }
     /// The result of output `$j`, whose sum is in `$acc`, when y is in r4 and the sum of results in r5.
+    #[rustfmt::skip]
     macro_rules! further {
         ($j:literal, $acc:literal) => {
             concat!(
-                ".if {g} > ",
-                $j,
-                "\n",
-                scale!($j, $acc),
-                " .if {bytes} == 0\n adds r5, r5, ",
-                $acc,
-                "\n .endif\n",
-                store!($j, $acc, "r4"),
-                " .endif\n",
+                ".if {g} > ", $j, "\n", scale!($j, $acc), " .if {bytes} == 0\n adds r5, r5, ", $acc,
+                "\n .endif\n", store!($j, $acc, "r4"), " .endif\n",
             )
         };
     }
     /// Likewise, from a high register.
+    #[rustfmt::skip]
     macro_rules! from_high {
         ($j:literal, $acc:literal) => {
             concat!(".if {g} > ", $j, "\n mov r6, ", $acc, "\n .endif\n", further!($j, "r6"))
         };
     }
     /// The bias of an output in a high register.
+    #[rustfmt::skip]
     macro_rules! bias_high {
         ($j:literal, $acc:literal) => {
             concat!(".if {g} > ", $j, "\n ldm r0!, {{r4}}\n subs r4, r4, r2\n mov ", $acc, ", r4\n .endif\n")

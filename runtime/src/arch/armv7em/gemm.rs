@@ -266,6 +266,7 @@ mod asm {
         y: *mut u8,
     ) {
         naked_asm!(
+            extensions!(),
             "push {{r4-r11, lr}}",
             "ldm r0!, {{r4-r8}}",
             "add r9, r1, r4",

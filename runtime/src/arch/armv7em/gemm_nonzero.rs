@@ -155,6 +155,7 @@ mod asm {
         y: *mut u8,
     ) {
         naked_asm!(
+            extensions!(),
             "push {{r4-r11, lr}}",
             "ldm r0!, {{r3, r4, r5}}",
             "add r5, r2",

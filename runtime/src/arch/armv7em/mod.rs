@@ -4,12 +4,16 @@
 //! multiplies and adds two of them.
 
 mod gemm;
+mod gemm_bytes;
 mod gemm_nonzero;
+mod gemm_wide;
 mod nonzero;
 mod widen;
 
 pub use gemm::{Gemm, GemmPairs, fours, pair, stream_len};
+pub use gemm_bytes::{GemmBytes, block_start, bytes_stream_len};
 pub use gemm_nonzero::{GemmNonzero, GemmNonzeroPairs, nonzero_stream_len};
+pub use gemm_wide::{GemmWide, wide_stream_len};
 pub use nonzero::{Nonzero, NonzeroBytes, list_words};
 pub use widen::Widen;
 
@@ -23,7 +27,9 @@ pub const fn words(elements: usize) -> usize {
 #[cfg(all(feature = "dynamic", not(tinymlp_arch = "armv7em")))]
 pub mod dynamic {
     pub use super::gemm::portable::{gemm, gemm_pairs};
+    pub use super::gemm_bytes::portable::gemm_bytes;
     pub use super::gemm_nonzero::portable::{gemm as gemm_nonzero, gemm_pairs as gemm_nonzero_pairs};
+    pub use super::gemm_wide::portable::gemm_wide;
     pub use super::nonzero::portable::{bytes as nonzero_bytes, pairs as nonzero_pairs};
     pub use super::widen::widen;
 }

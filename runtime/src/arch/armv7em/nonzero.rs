@@ -108,6 +108,7 @@ mod asm {
     #[unsafe(naked)]
     pub(super) unsafe extern "C" fn bytes<const FILL: usize>(x: *const i8, y: *mut i32, n: usize) {
         naked_asm!(
+            extensions!(),
             "push {{r4-r6, lr}}",
             "adds r1, #4",
             "mov r12, r1",
@@ -140,6 +141,7 @@ mod asm {
     #[unsafe(naked)]
     pub(super) unsafe extern "C" fn pairs<const FILL: usize>(x: *const i32, y: *mut i32, n: usize) {
         naked_asm!(
+            extensions!(),
             "push {{r4, lr}}",
             "adds r1, #4",
             "mov r12, r1",

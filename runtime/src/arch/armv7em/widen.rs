@@ -50,6 +50,7 @@ mod asm {
     #[unsafe(naked)]
     pub(super) unsafe extern "C" fn own<const N: usize>(x: *const i8, y: *mut i32) {
         naked_asm!(
+            extensions!(),
             "push {{r4-r6, lr}}",
             ".rept {n} / 8",
             "ldr r3, [r0], #4",
@@ -84,6 +85,7 @@ mod asm {
     #[unsafe(naked)]
     pub(super) unsafe extern "C" fn widen(x: *const i8, y: *mut i32, n: usize) {
         naked_asm!(
+            extensions!(),
             "push {{r4-r8, lr}}",
             "subs r2, #16",
             "blt 3f",

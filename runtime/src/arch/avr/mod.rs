@@ -4,6 +4,10 @@
 //! the section `.progmem.data` of the firmware, where only `lpm` reads them. The types here therefore keep what they
 //! hold to themselves; nothing but the kernel can read it. `lpm` reaches the first 64 KiB of flash, and constants
 //! beyond are not supported.
+//!
+//! What the kernels of [`kernels`](crate::kernels) read is data, which the start-up code copies to RAM: a layer that
+//! stays with them takes its size in RAM. Interrupts may come at any time, from code that keeps to the convention of
+//! clearing r1: the assembly only reads the stack pointer, and keeps nothing below it.
 
 mod gemm;
 mod lookup;

@@ -1,0 +1,5 @@
+//! Kernels of [`tinymlp::arch::helium`].
+
+mod gemm;
+
+pub use gemm::Gemm;

@@ -1,0 +1,122 @@
+//! Fully connected layer without a multiplier.
+
+use crate::plan::kernels::riscv32m::Code;
+use crate::plan::kernels::{self, Buffer, Constant, Field, Fields, Kernel};
+use tinymlp::arch::riscv32e::{dynamic, groups, stream_len, triangle};
+
+/// See [`tinymlp::arch::riscv32e::Gemm`].
+///
+/// A layer with `I` inputs of which the share `z` is zero, in `g` groups of `G` outputs, takes for every row about
+///
+/// `7 I + g * (I * (5 G + 3 + 3 / U) + (2 + T) G + 22) + 30` instructions, where it does not skip zeros, and
+/// `7 I + g * (I * ((1 - z) (8 G + 5) + 2 z + 3 / U) + (2 + T) G + 22) + 32`, where it does (`U` is `unroll`),
+///
+/// where an output's multiplication takes `T = 17 + 3.5 b` of them for a multiplier of `b` bits (16 as they are
+/// quantized, on average), and `T = 7` where RELU makes the result zero.
+#[derive(Clone, Debug)]
+pub struct Gemm {
+    rows: usize,
+    inputs: usize,
+    outputs: usize,
+    x_zero_point: i32,
+    /// Twice the output's zero point, plus one.
+    rounding: i32,
+    shift: u32,
+    stream: Vec<u32>,
+    code: Code,
+}
+
+impl Gemm {
+    /// The layer `from` on operands with this zero point.
+    pub fn new(from: &kernels::Gemm, x_zero_point: i32, code: Code) -> Self {
+        let kernels::Gemm { rows, inputs, outputs, ref weight, ref bias, ref multiplier, limits, .. } = *from;
+        let group = code.group;
+        let row = |o: usize| &weight[o * inputs..(o + 1) * inputs];
+        let bias_of = |o: usize| {
+            let of = |w: i8| {
+                let w = i32::from(w);
+                // Where zeros are skipped, only the others bring a `t(z + w)` with them: what is left of a product
+                // by the zero point is its own part of the bias.
+                if code.skip { x_zero_point * w + triangle(x_zero_point) } else { -triangle(w) }
+            };
+            row(o).iter().fold(bias[o], |bias, &w| bias.wrapping_add(of(w)))
+        };
+        let top = top(multiplier);
+        let first = |g: usize| (g * group).min(outputs - group);
+        let count = groups(outputs, group);
+        let mut stream = Vec::with_capacity(stream_len(inputs, outputs, group));
+        for g in 0..count {
+            let members = first(g)..first(g) + group;
+            stream.extend(members.clone().map(|o| bias_of(o) as u32));
+            let weights: Vec<u8> =
+                (0..inputs).flat_map(|i| members.clone().map(move |o| (i, o))).map(|(i, o)| row(o)[i] as u8).collect();
+            stream.extend(
+                weights.chunks(4).map(|bytes| {
+                    bytes.iter().enumerate().fold(0, |word, (k, &byte)| word | u32::from(byte) << (8 * k))
+                }),
+            );
+            stream.extend(members.map(|o| reversed(multiplier[o] as u32, top)));
+            stream.push(if g + 1 < count { first(g + 1) - first(g) } else { 0 } as u32);
+        }
+        let rounding = 2 * limits.zero_point + 1;
+        Self { rows, inputs, outputs, x_zero_point, rounding, shift: 30 - top, stream, code }
+    }
+}
+
+/// An even number of bits of a multiplier, from its lowest or one before to bit `top`, the first in bit 31, and a one
+/// after the last.
+fn reversed(multiplier: u32, top: u32) -> u32 {
+    let bits = bits(multiplier, top);
+    let first = (u64::from(multiplier) << bits >> (top + 1)) as u32;
+    first.reverse_bits() | 1 << (31 - bits)
+}
+
+/// The highest bit that any multiplier has.
+pub fn top(multipliers: &[i32]) -> u32 {
+    multipliers.iter().fold(1u32, |all, &m| all | m as u32).ilog2()
+}
+
+/// How many bits a multiplier takes in the stream where the highest of its layer is `top`: there is room for 30.
+pub fn bits(multiplier: u32, top: u32) -> u32 {
+    (top + 1 - multiplier.trailing_zeros().min(top)).next_multiple_of(2)
+}
+
+impl Kernel for Gemm {
+    fn op(&self) -> &'static str {
+        "Gemm"
+    }
+
+    fn module(&self) -> &'static str {
+        "arch::riscv32e"
+    }
+
+    fn run(&self, x: &[&Buffer], y: &mut Buffer) {
+        let (Buffer::I8(x), Buffer::I8(y)) = (x[0], y) else { unreachable!("the layer takes int8 to int8") };
+        let skipped = self.code.skip.then_some(self.x_zero_point);
+        for (x, y) in x.chunks_exact(self.inputs).zip(y.chunks_exact_mut(self.outputs)) {
+            dynamic::gemm(&self.stream, self.code.group, skipped, (self.shift, self.rounding), x, y);
+        }
+    }
+
+    fn constant(&self) -> Constant {
+        let Code { group, unroll, skip, relu, constant_time } = self.code;
+        let (i, o, n) = (self.inputs, self.outputs, self.stream.len());
+        Constant {
+            ty: format!("Gemm<{i}, {o}, {n}, {group}, {unroll}, {skip}, {relu}, {constant_time}>"),
+            fields: Fields::Named(vec![
+                ("x_zero_point", Field::Integer(self.x_zero_point.into())),
+                ("rounding", Field::Integer(self.rounding.into())),
+                ("shift", Field::Integer(self.shift.into())),
+                ("stream", Field::row("u32", 4, self.stream.iter().map(|&w| w as i32).collect())),
+            ]),
+        }
+    }
+
+    fn views(&self) -> Vec<Vec<usize>> {
+        vec![vec![self.rows, self.inputs], vec![self.rows, self.outputs]]
+    }
+
+    fn macs(&self) -> u64 {
+        (self.rows * self.inputs * self.outputs) as u64
+    }
+}

@@ -1,0 +1,5 @@
+//! Kernels of [`tinymlp::arch::riscv32e`].
+
+mod gemm;
+
+pub use gemm::{Gemm, bits, top};
