@@ -20,6 +20,8 @@ pub(super) struct Compiled {
     pub(super) call_bytes: usize,
     /// Bytes of stack of `infer`.
     pub(super) stack: usize,
+    /// Bytes that three and more calls add to that.
+    pub(super) more_stack: usize,
     /// Portable kernels at opt-level 3, the last for those that are not among them.
     fast: &'static [Loop],
     /// Portable kernels at opt-level "s", which [`Mode::Size`] is taken to be compiled at.
@@ -53,6 +55,7 @@ const ARMV6M: Compiled = Compiled {
     call: 8,
     call_bytes: 20,
     stack: 16,
+    more_stack: 0,
     fast: const {
         &[
             portable("Gemm", 10, [112.0, 5.4], 700, 212),
@@ -72,11 +75,12 @@ const ARMV6M: Compiled = Compiled {
 };
 
 const ARMV7EM: Compiled = Compiled {
-    around: 7,
+    around: 9,
     around_bytes: 8,
     call: 5,
     call_bytes: 18,
-    stack: 24,
+    stack: 16,
+    more_stack: 8,
     fast: const {
         &[
             portable("Gemm", 10, [47.0, 3.4], 700, 156),
@@ -89,7 +93,7 @@ const ARMV7EM: Compiled = Compiled {
         &[
             portable("Gemm", 10, [25.0, 5.0], 300, 60),
             portable("Lookup", 0, [6.0, 0.0], 10, 0),
-            portable("Add", 12, [14.0, 0.0], 14, 8),
+            portable("Add", 12, [14.0, 0.0], 14, 0),
             portable("", 20, [30.0, 6.0], 200, 60),
         ]
     },
@@ -101,6 +105,7 @@ const RV32IMC: Compiled = Compiled {
     call: 9,
     call_bytes: 40,
     stack: 12,
+    more_stack: 0,
     fast: const {
         &[
             portable("Gemm", 10, [40.0, 7.0], 400, 80),
@@ -125,6 +130,7 @@ const AVR: Compiled = Compiled {
     call: 12,
     call_bytes: 16,
     stack: 7,
+    more_stack: 0,
     fast: const {
         &[
             portable("Gemm", 20, [1180.0, 45.0], 1300, 112),
@@ -141,15 +147,64 @@ const AVR: Compiled = Compiled {
     },
 };
 
+const HELIUM: Compiled = Compiled {
+    around: 2,
+    around_bytes: 4,
+    call: 8,
+    call_bytes: 20,
+    stack: 16,
+    more_stack: 8,
+    fast: const {
+        &[
+            portable("Lookup", 0, [1.5, 0.0], 60, 0),
+            portable("Add", 7, [3.0, 0.0], 190, 16),
+            portable("", 20, [10.0, 4.0], 400, 80),
+        ]
+    },
+    small: const {
+        &[
+            portable("Lookup", 0, [6.0, 0.0], 10, 0),
+            portable("Add", 5, [7.0, 0.0], 42, 0),
+            portable("", 20, [30.0, 6.0], 200, 60),
+        ]
+    },
+};
+
+const RV32EC: Compiled = Compiled {
+    around: 14,
+    around_bytes: 4,
+    call: 9,
+    call_bytes: 40,
+    stack: 12,
+    more_stack: 0,
+    fast: const {
+        &[
+            portable("Gemm", 10, [900.0, 190.0], 500, 132),
+            portable("Lookup", 0, [4.0, 0.0], 220, 0),
+            portable("Add", 12, [47.0, 0.0], 2376, 36),
+            portable("", 20, [600.0, 190.0], 500, 100),
+        ]
+    },
+    small: const {
+        &[
+            portable("Gemm", 10, [900.0, 190.0], 300, 132),
+            portable("Lookup", 0, [6.0, 0.0], 0, 0),
+            portable("Add", 11, [46.0, 0.0], 0, 20),
+            portable("", 20, [600.0, 190.0], 300, 100),
+        ]
+    },
+};
+
 impl Compiled {
     /// Of a core; none where no core is known.
     pub(super) fn of(core: Core) -> Option<Self> {
         match core {
             Core::Portable => None,
             Core::Armv6m => Some(ARMV6M),
-            // Not measured yet for Helium and RV32EC: those of their neighbours.
-            Core::Armv7em | Core::Helium => Some(ARMV7EM),
-            Core::Rv32imc | Core::Rv32ec => Some(RV32IMC),
+            Core::Armv7em => Some(ARMV7EM),
+            Core::Helium => Some(HELIUM),
+            Core::Rv32imc => Some(RV32IMC),
+            Core::Rv32ec => Some(RV32EC),
             Core::Avr => Some(AVR),
         }
     }

@@ -60,7 +60,9 @@ impl Plan {
         let activity = Activity::new(self, rows);
         let mode = self.target.mode;
         let portable = || self.steps.iter().filter(|step| step.kernel.module() == "kernels");
-        let frame = compiled.stack + portable().map(|s| compiled.frame(&*s.kernel, mode)).max().unwrap_or_default();
+        let more = if self.steps.len() > 2 { compiled.more_stack } else { 0 };
+        let frame =
+            compiled.stack + more + portable().map(|s| compiled.frame(&*s.kernel, mode)).max().unwrap_or_default();
         let mut known: BTreeMap<String, usize> = BTreeMap::new();
         let steps: Vec<StepCost> = self
             .steps
