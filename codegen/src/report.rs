@@ -59,6 +59,8 @@ pub struct Predicted {
     pub ram_bytes: usize,
     /// Bytes of stack at the deepest.
     pub stack_bytes: usize,
+    /// The time of an inference is the same whatever the input.
+    pub data_independent: bool,
 }
 
 /// The predicted cost of one step.
@@ -144,6 +146,7 @@ impl Predicted {
             flash_bytes: prediction.flash_bytes(),
             ram_bytes: prediction.ram_bytes,
             stack_bytes: prediction.stack_bytes,
+            data_independent: plan.varying().next().is_none(),
         }
     }
 }

@@ -68,6 +68,9 @@ pub struct Report {
     /// RAM with the deepest stack that the generator predicts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub predicted_ram_and_stack_bytes: Option<usize>,
+    /// The generator promises that the time is the same whatever the input.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub predicted_data_independent: Option<bool>,
     /// Size of the model's scratch type.
     pub scratch_bytes: u32,
     /// Deepest stack of an inference.
@@ -100,6 +103,39 @@ impl Report {
             return Err(Error::new(format!("the firmware for {} contains {reason}: {symbol}{more}", self.board)));
         }
         Ok(())
+    }
+}
+
+/// Share of a figure that its prediction may miss it by.
+#[cfg(test)]
+const TOLERANCE: f64 = 0.1;
+
+#[cfg(test)]
+impl Report {
+    /// What the generator predicted and the board does not confirm.
+    pub fn wrong_predictions(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let ram = self.ram_bytes + i64::from(self.stack_bytes);
+        for (what, predicted, found) in [
+            ("instructions", self.predicted_instructions, self.instructions_mean),
+            ("bytes of flash", self.predicted_flash_bytes.map(|bytes| bytes as f64), self.flash_bytes as f64),
+            ("bytes of RAM and stack", self.predicted_ram_and_stack_bytes.map(|bytes| bytes as f64), ram as f64),
+        ] {
+            let Some(predicted) = predicted else { continue };
+            if (predicted - found).abs() > TOLERANCE * found {
+                wrong.push(format!("{found:.0} {what}, predicted {predicted:.0}"));
+            }
+        }
+        if let Some(most) = self.predicted_instructions_max.filter(|&most| most < self.instructions_max) {
+            wrong.push(format!("{} instructions, predicted at most {most}", self.instructions_max));
+        }
+        // Where cycles are known they are the time: an instruction that is skipped may take the time it would have.
+        let instructions = (self.instructions_min, self.instructions_max);
+        let (least, most) = self.cycles_min.zip(self.cycles_max).unwrap_or(instructions);
+        if self.predicted_data_independent == Some(true) && least != most {
+            wrong.push(format!("{least} to {most}, where one time was promised"));
+        }
+        wrong
     }
 }
 
@@ -165,6 +201,7 @@ fn run_in(folder: &RunFolder, board: &Board, artifact: &Artifact, options: Optio
         predicted_flash_bytes: predicted.map(|p| p.flash_bytes),
         predicted_ram_and_stack_bytes: predicted.map(|p| p.ram_bytes + p.stack_bytes),
         ram_bytes: image.ram_bytes.cast_signed() - empty.ram_bytes.cast_signed(),
+        predicted_data_independent: predicted.map(|p| p.data_independent),
         scratch_bytes: header.scratch_bytes,
         stack_bytes: rows.iter().map(|row| row.stack_bytes).max().unwrap_or_default(),
         quantized_accuracy: artifact.evaluation.as_ref().and_then(|e| e.quantized_accuracy),

@@ -2,6 +2,7 @@
 //! but fail with `REQUIRE_EMULATORS=1`, which `cargo xtask test` sets.
 
 use crate::artifact::{self, Artifact, Files};
+use crate::bench::{models, variants};
 use crate::board::{self, Board};
 use crate::elf;
 use crate::emulate::{self, Options, Report};
@@ -106,6 +107,41 @@ fn shipped_models_equal_the_host_and_are_clean() {
             }
         }
         assert!(ran.contains(&"wdbc"), "{} is too small for every model", board.name);
+    }
+}
+
+/// The models of the benchmark that are there, generated in every way: instructions, flash, and RAM with stack are within a
+/// tenth of what the generator predicts, no inference exceeds the predicted most, and where constant time is promised
+/// every row takes the same.
+#[test]
+fn predictions_are_right() {
+    let (models, absent) = models::named(&[]).unwrap();
+    absent.iter().for_each(|why| not_run("predictions", why));
+    for board in boards().into_iter().filter(|board| board.kernels() != Core::Portable) {
+        if !ready("predictions", setup::require(&board)) {
+            continue;
+        }
+        let (mut ran, mut promised) = (0, 0);
+        for model in &models {
+            for variant in variants::ALL {
+                let prepared = model.prepare(variant, board.kernels(), Some(24)).unwrap();
+                let options = Options { opt: variant.opt, limit: Duration::from_secs(120) };
+                let fits = (prepared.constant_bytes as u64) < board.flash.bytes;
+                let report = fits.then(|| emulate::run(&board, &prepared.artifact, options));
+                artifact::discard(&prepared.artifact).unwrap();
+                let report = match report {
+                    Some(Ok(report)) => report,
+                    Some(Err(error)) if !error.is_too_big() => panic!("{error}"),
+                    _ => continue,
+                };
+                let wrong = report.wrong_predictions();
+                assert!(wrong.is_empty(), "{} {} on {}: {}", model.name, variant.name, board.name, wrong.join("; "));
+                assert!(report.predicted_instructions.is_some());
+                ran += 1;
+                promised += usize::from(report.predicted_data_independent == Some(true));
+            }
+        }
+        assert!(ran >= variants::ALL.len() && promised > 0, "{}: {ran} predictions, {promised} promises", board.name);
     }
 }
 

@@ -59,6 +59,9 @@ pub(super) fn totals(report: &Report) -> Vec<String> {
             thousands(total.stack_bytes as u64)
         ),
     ];
+    if total.data_independent {
+        lines.push("the time of an inference is the same whatever the input".into());
+    }
     let estimated = report.layers.iter().filter(|l| l.predicted.as_ref().is_some_and(|cost| !cost.counted)).count();
     if estimated > 0 {
         lines.push(format!(

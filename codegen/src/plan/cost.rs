@@ -1,7 +1,7 @@
 //! What a call of a kernel costs.
 
 /// What a call of a kernel takes, without the instructions of its caller.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Cost {
     /// Instructions.
     pub instructions: Instructions,
@@ -9,6 +9,8 @@ pub struct Cost {
     pub code: Vec<Function>,
     /// Bytes of constants beside the arrays, which say how large a layer is.
     pub head: usize,
+    /// Bytes of code that become part of the caller's.
+    pub inlined: usize,
     /// Bytes of stack.
     pub stack: usize,
     /// Whether the time is the same whatever the data.

@@ -1,9 +1,9 @@
 //! What the compiler makes of generated code: the calls of kernels, and the portable loops.
 //!
-//! Figures are of rustc 1.95.0 at opt-level 3, measured on the emulated boards.
+//! Figures of rustc 1.95.0, fitted to what the emulated boards count: calls and the portable `Gemm` with the benchmark
+//! models, `Lookup` and `Add` with the shipped `wine`. The rest is a guess from those.
 
 use super::{Core, Mode};
-use crate::plan::Step;
 use crate::plan::cost::{Cost, Function, Instructions};
 use crate::plan::kernels::Kernel;
 
@@ -14,16 +14,18 @@ pub(super) struct Compiled {
     pub(super) around: usize,
     /// Bytes of that.
     pub(super) around_bytes: usize,
-    /// Instructions of the call of a kernel in assembly.
+    /// Instructions of the call of a kernel.
     pub(super) call: usize,
     /// Bytes of that.
     pub(super) call_bytes: usize,
     /// Bytes of stack of `infer`.
     pub(super) stack: usize,
-    /// Of portable kernels.
-    loops: &'static [Loop],
-    /// Of those that are not among them: nobody has measured them.
-    unknown: Loop,
+    /// Bytes that three and more calls add to that.
+    pub(super) more_stack: usize,
+    /// Portable kernels at opt-level 3, the last for those that are not among them.
+    fast: &'static [Loop],
+    /// Portable kernels at opt-level "s", which [`Mode::Size`] is taken to be compiled at.
+    small: &'static [Loop],
 }
 
 /// A portable kernel.
@@ -39,49 +41,158 @@ struct Loop {
     mac: f64,
     /// Bytes of code.
     bytes: usize,
-    /// Bytes of stack.
+    /// Bytes of stack: of `infer`, where the loop becomes part of it.
     stack: usize,
 }
 
-const fn portable(op: &'static str, call: usize, element: f64, mac: f64, bytes: usize, stack: usize) -> Loop {
+const fn portable(op: &'static str, call: usize, [element, mac]: [f64; 2], bytes: usize, stack: usize) -> Loop {
     Loop { op, call, element, mac, bytes, stack }
 }
 
 const ARMV6M: Compiled = Compiled {
     around: 4,
     around_bytes: 4,
-    call: 7,
+    call: 8,
     call_bytes: 20,
     stack: 16,
-    loops: &[portable("Gemm", 30, 40.0, 9.0, 300, 60), portable("Lookup", 10, 8.0, 0.0, 40, 20)],
-    unknown: portable("", 40, 60.0, 0.0, 400, 60),
+    more_stack: 0,
+    fast: const {
+        &[
+            portable("Gemm", 10, [112.0, 5.4], 700, 212),
+            portable("Lookup", 0, [4.0, 0.0], 100, 0),
+            portable("Add", 7, [9.0, 0.0], 392, 24),
+            portable("", 20, [40.0, 6.0], 400, 80),
+        ]
+    },
+    small: const {
+        &[
+            portable("Gemm", 10, [112.0, 8.0], 400, 120),
+            portable("Lookup", 0, [6.0, 0.0], 4, 0),
+            portable("Add", 9, [15.0, 0.0], 8, 16),
+            portable("", 20, [60.0, 8.0], 200, 60),
+        ]
+    },
 };
+
 const ARMV7EM: Compiled = Compiled {
-    around: 7,
+    around: 9,
     around_bytes: 8,
     call: 5,
     call_bytes: 18,
-    stack: 24,
-    loops: &[portable("Gemm", 30, 20.0, 5.0, 300, 60), portable("Lookup", 10, 5.0, 0.0, 40, 20)],
-    unknown: portable("", 40, 30.0, 0.0, 400, 60),
+    stack: 16,
+    more_stack: 8,
+    fast: const {
+        &[
+            portable("Gemm", 10, [47.0, 3.4], 700, 156),
+            portable("Lookup", 0, [3.0, 0.0], 112, 0),
+            portable("Add", 9, [10.0, 0.0], 444, 8),
+            portable("", 20, [20.0, 4.0], 400, 80),
+        ]
+    },
+    small: const {
+        &[
+            portable("Gemm", 10, [25.0, 5.0], 300, 60),
+            portable("Lookup", 0, [6.0, 0.0], 10, 0),
+            portable("Add", 12, [14.0, 0.0], 14, 0),
+            portable("", 20, [30.0, 6.0], 200, 60),
+        ]
+    },
 };
+
 const RV32IMC: Compiled = Compiled {
     around: 14,
     around_bytes: 4,
     call: 9,
     call_bytes: 40,
     stack: 12,
-    loops: &[portable("Gemm", 30, 20.0, 7.0, 300, 60), portable("Lookup", 10, 6.0, 0.0, 40, 20)],
-    unknown: portable("", 40, 30.0, 0.0, 400, 60),
+    more_stack: 0,
+    fast: const {
+        &[
+            portable("Gemm", 10, [40.0, 7.0], 400, 80),
+            portable("Lookup", 0, [4.0, 0.0], 220, 0),
+            portable("Add", 12, [8.0, 0.0], 502, 32),
+            portable("", 20, [20.0, 7.0], 500, 80),
+        ]
+    },
+    small: const {
+        &[
+            portable("Gemm", 10, [40.0, 8.0], 300, 80),
+            portable("Lookup", 0, [6.0, 0.0], 0, 0),
+            portable("Add", 11, [11.0, 0.0], 0, 0),
+            portable("", 20, [30.0, 8.0], 200, 60),
+        ]
+    },
 };
+
 const AVR: Compiled = Compiled {
     around: 20,
     around_bytes: 42,
     call: 12,
     call_bytes: 16,
     stack: 7,
-    loops: &[portable("Gemm", 60, 300.0, 30.0, 800, 60)],
-    unknown: portable("", 60, 200.0, 0.0, 1000, 40),
+    more_stack: 0,
+    fast: const {
+        &[
+            portable("Gemm", 20, [1180.0, 45.0], 1300, 112),
+            portable("Add", 45, [133.0, 0.0], 2007, 18),
+            portable("", 20, [300.0, 45.0], 1000, 60),
+        ]
+    },
+    small: const {
+        &[
+            portable("Gemm", 20, [1180.0, 50.0], 700, 112),
+            portable("Add", 47, [141.0, 0.0], 279, 18),
+            portable("", 20, [300.0, 50.0], 500, 60),
+        ]
+    },
+};
+
+const HELIUM: Compiled = Compiled {
+    around: 2,
+    around_bytes: 4,
+    call: 8,
+    call_bytes: 20,
+    stack: 16,
+    more_stack: 8,
+    fast: const {
+        &[
+            portable("Lookup", 0, [1.5, 0.0], 60, 0),
+            portable("Add", 7, [3.0, 0.0], 190, 16),
+            portable("", 20, [10.0, 4.0], 400, 80),
+        ]
+    },
+    small: const {
+        &[
+            portable("Lookup", 0, [6.0, 0.0], 10, 0),
+            portable("Add", 5, [7.0, 0.0], 42, 0),
+            portable("", 20, [30.0, 6.0], 200, 60),
+        ]
+    },
+};
+
+const RV32EC: Compiled = Compiled {
+    around: 14,
+    around_bytes: 4,
+    call: 9,
+    call_bytes: 40,
+    stack: 12,
+    more_stack: 0,
+    fast: const {
+        &[
+            portable("Gemm", 10, [900.0, 190.0], 500, 132),
+            portable("Lookup", 0, [4.0, 0.0], 220, 0),
+            portable("Add", 12, [47.0, 0.0], 2376, 36),
+            portable("", 20, [600.0, 190.0], 500, 100),
+        ]
+    },
+    small: const {
+        &[
+            portable("Gemm", 10, [900.0, 190.0], 300, 132),
+            portable("Lookup", 0, [6.0, 0.0], 0, 0),
+            portable("Add", 11, [46.0, 0.0], 0, 20),
+            portable("", 20, [600.0, 190.0], 300, 100),
+        ]
+    },
 };
 
 impl Compiled {
@@ -90,31 +201,43 @@ impl Compiled {
         match core {
             Core::Portable => None,
             Core::Armv6m => Some(ARMV6M),
-            // Not measured yet for Helium and RV32EC: those of their neighbours.
-            Core::Armv7em | Core::Helium => Some(ARMV7EM),
-            Core::Rv32imc | Core::Rv32ec => Some(RV32IMC),
+            Core::Armv7em => Some(ARMV7EM),
+            Core::Helium => Some(HELIUM),
+            Core::Rv32imc => Some(RV32IMC),
+            Core::Rv32ec => Some(RV32EC),
             Core::Avr => Some(AVR),
         }
     }
 
-    /// How often a step calls its kernel's function.
-    pub(super) fn calls(&self, step: &Step) -> usize {
-        step.kernel.calls()
+    /// The figures of a portable kernel.
+    fn figures(&self, kernel: &dyn Kernel, mode: Mode) -> Loop {
+        let loops = if mode == Mode::Size { self.small } else { self.fast };
+        let known = loops.iter().find(|l| l.op == kernel.op());
+        known.or(loops.last()).copied().unwrap_or(portable("", 0, [0.0; 2], 0, 0))
     }
 
-    /// The cost of a portable kernel, whose time may depend on the data.
+    /// Bytes by which a portable kernel makes the frame of `infer` larger, if it becomes part of that.
+    pub(super) fn frame(&self, kernel: &dyn Kernel, mode: Mode) -> usize {
+        if kernel.macs() > 0 { 0 } else { self.figures(kernel, mode).stack }
+    }
+
+    /// The cost of a portable kernel. Its time may depend on the data, and its most is a guess.
     pub(super) fn portable(&self, kernel: &dyn Kernel, mode: Mode) -> Cost {
-        let known = self.loops.iter().find(|l| l.op == kernel.op()).unwrap_or(&self.unknown);
+        let figures = self.figures(kernel, mode);
         let views = kernel.views();
         let elements: usize = views.last().map_or(0, |view| view.iter().product());
-        let mean = known.call as f64 + elements as f64 * known.element + kernel.macs() as f64 * known.mac;
-        let bytes = if mode == Mode::Size { known.bytes * 3 / 4 } else { known.bytes };
+        let mean = figures.call as f64 + elements as f64 * figures.element + kernel.macs() as f64 * figures.mac;
+        // Layers share the function of a fully connected one; the others' loops stand in `infer`.
+        let name = match kernel.macs() {
+            0 => None,
+            _ => Some(Function { name: format!("kernels::{}", kernel.op()), bytes: figures.bytes }),
+        };
         Cost {
             instructions: Instructions { mean, max: 1.5 * mean },
-            code: vec![Function { name: format!("kernels::{} {views:?}", kernel.op()), bytes }],
-            head: 0,
-            stack: known.stack,
-            fixed: false,
+            inlined: if name.is_some() { 0 } else { figures.bytes },
+            code: name.into_iter().collect(),
+            stack: figures.stack - self.frame(kernel, mode),
+            ..Cost::default()
         }
     }
 }

@@ -8,7 +8,7 @@ use super::activity::Activity;
 use super::compiled::Compiled;
 use crate::data::Rows;
 use crate::plan::cost::{Cost, Instructions, Seen};
-use crate::plan::{Plan, Step};
+use crate::plan::{Place, Plan, Step, Value};
 use std::collections::BTreeMap;
 
 /// The cost of a plan.
@@ -58,6 +58,11 @@ impl Plan {
     pub fn predict(&self, rows: &Rows) -> Option<Prediction> {
         let compiled = Compiled::of(self.target.core)?;
         let activity = Activity::new(self, rows);
+        let mode = self.target.mode;
+        let portable = || self.steps.iter().filter(|step| step.kernel.module() == "kernels");
+        let more = if self.steps.len() > 2 { compiled.more_stack } else { 0 };
+        let frame =
+            compiled.stack + more + portable().map(|s| compiled.frame(&*s.kernel, mode)).max().unwrap_or_default();
         let mut known: BTreeMap<String, usize> = BTreeMap::new();
         let steps: Vec<StepCost> = self
             .steps
@@ -68,10 +73,10 @@ impl Plan {
                 let seen = Seen { nonzero: &nonzero, lowest, highest };
                 let counted = step.kernel.cost(&seen);
                 let is_counted = counted.is_some();
-                let Cost { instructions, code, head, stack, .. } =
-                    counted.unwrap_or_else(|| compiled.portable(&*step.kernel, self.target.mode));
-                let calls = compiled.calls(step);
-                let mut code_bytes = compiled.call_bytes * calls;
+                let Cost { instructions, code, head, inlined, stack, .. } =
+                    counted.unwrap_or_else(|| compiled.portable(&*step.kernel, mode));
+                let calls = step.kernel.calls();
+                let mut code_bytes = compiled.call_bytes * calls + inlined;
                 for function in code {
                     if known.insert(function.name, function.bytes).is_none() {
                         code_bytes += function.bytes;
@@ -83,7 +88,7 @@ impl Plan {
                     constant_bytes: self.constants(step) + head,
                     code_bytes,
                     ram_bytes: self.in_arena(step),
-                    stack_bytes: compiled.stack + stack,
+                    stack_bytes: frame + stack,
                     counted: is_counted,
                 }
             })
@@ -116,7 +121,7 @@ impl Plan {
     /// Bytes of a step's result in the arena.
     fn in_arena(&self, step: &Step) -> usize {
         match self.values[step.output].place {
-            crate::plan::Place::Arena(_) if !step.in_place => self.values[step.output].bytes(),
+            Place::Arena(_) if !step.in_place => self.values[step.output].bytes(),
             _ => 0,
         }
     }
@@ -126,8 +131,10 @@ impl Plan {
         if self.target.core != Core::Avr {
             return 0;
         }
-        let in_flash = |step: &&Step| step.kernel.module() == "arch::avr";
-        let flash: usize = self.steps.iter().filter(in_flash).map(|s| s.kernel.constant().bytes()).sum();
-        self.constant_bytes() - flash
+        // A few bytes become part of the code.
+        let in_ram = |bytes: &usize| *bytes > 16;
+        let portable = self.steps.iter().filter(|step| step.kernel.module() == "kernels");
+        let operands = self.values.iter().filter(|v| v.constant.is_some()).map(Value::bytes);
+        portable.map(|step| step.kernel.constant().bytes()).chain(operands).filter(in_ram).sum()
     }
 }

@@ -2,12 +2,13 @@
 
 use super::{Architecture, Layer, Mode, Target};
 use crate::plan::Type;
+use crate::plan::cost::Seen;
 use crate::plan::kernels::riscv32e::{self, Gemm};
-use crate::plan::kernels::riscv32m::Code;
+use crate::plan::kernels::riscv32m::{Case, Code};
 use crate::plan::kernels::{self, Kernel};
 use crate::plan::layout::Layout;
 use std::sync::Arc;
-use tinymlp::arch::riscv32e::{groups, largest};
+use tinymlp::arch::riscv32e::largest;
 
 pub(super) struct Riscv32e;
 
@@ -40,48 +41,38 @@ impl Architecture for Riscv32e {
     }
 
     fn layer(&self, layer: &Layer, target: Target) -> Arc<dyn Kernel> {
-        let code =
-            code(layer.gemm, 1.0 - layer.seen.elements(layer.gemm.inputs) / layer.gemm.inputs.max(1) as f64, target);
+        let code = code(layer.gemm, &layer.seen, target);
         Arc::new(Gemm::new(layer.gemm, layer.x.quant.zero_point, code))
     }
 }
 
-/// The code for a layer with this share of zero inputs.
-fn code(gemm: &kernels::Gemm, zeros: f64, target: Target) -> Code {
+/// The code for a layer.
+fn code(gemm: &kernels::Gemm, seen: &Seen, target: Target) -> Code {
     // For how many multiplications the inner loop is written out.
     let written = match target.mode {
         Mode::Size => 1,
         Mode::Balanced => 12,
         Mode::Speed => 36,
     };
-    let unroll = |group: usize| (written / group).clamp(1, 8);
-    // Instructions, but for the results: see the kernel.
-    let cost = |group: usize, skip: bool| {
-        let size = group as f64;
-        let input = if skip { (1.0 - zeros) * (8.0 * size + 5.0) + 2.0 * zeros } else { 5.0 * size + 3.0 };
-        let inputs = gemm.inputs as f64 * (input + 3.0 / unroll(group) as f64);
-        groups(gemm.outputs, group) as f64 * (inputs + 80.0 * size + 22.0)
-    };
-    let best = |skip: bool| {
-        let candidates = 1..=largest(skip).min(gemm.outputs);
-        candidates.min_by(|&a, &b| cost(a, skip).total_cmp(&cost(b, skip))).unwrap_or(1)
-    };
-    let skip = !target.constant_time && cost(best(true), true) < cost(best(false), false);
-    let group = best(skip);
-    Code {
+    let (case, product) = (Case::mean(seen, gemm.inputs), riscv32e::product(&gemm.multiplier));
+    let skips: &[bool] = if target.constant_time { &[false] } else { &[false, true] };
+    let groups = skips.iter().flat_map(|&skip| (1..=largest(skip).min(gemm.outputs)).map(move |group| (group, skip)));
+    let codes = groups.map(|(group, skip)| Code {
         group,
-        unroll: unroll(group),
+        unroll: (written / group).clamp(1, 8),
         skip,
         relu: gemm.limits.zero_point == Type::I8.limits().0 && !target.constant_time,
         constant_time: target.constant_time,
-    }
+    });
+    let count = |code: &Code| riscv32e::instructions(code, gemm.inputs, gemm.outputs, product, case);
+    let fewest = codes.min_by(|a, b| count(a).total_cmp(&count(b)));
+    fewest.unwrap_or_else(|| unreachable!("a layer has an output"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::{Core, tests};
     use super::*;
-    use crate::plan::cost::Seen;
     use proptest::prelude::*;
 
     proptest! {

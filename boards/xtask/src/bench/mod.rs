@@ -4,12 +4,12 @@
 //! `bench/budget.toml` those that must not get worse.
 
 mod budget;
-mod models;
+pub mod models;
 mod peers;
 mod recorded;
 mod row;
 mod table;
-mod variants;
+pub mod variants;
 
 use crate::artifact;
 use crate::board::{self, Board};

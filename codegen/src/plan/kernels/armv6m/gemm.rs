@@ -284,6 +284,7 @@ impl Kernel for Gemm {
             stack: 72,
             head: 16 * self.calls() / self.rows.max(1),
             fixed: self.skip == Skip::None && self.time == Time::Constant,
+            ..Cost::default()
         })
     }
 

@@ -39,8 +39,8 @@ impl Kernel for Offset {
             instructions: Instructions::fixed(instructions).times(self.rows),
             code: vec![Function { name: "armv6m::offset".into(), bytes: 128 }],
             stack: 28,
-            head: 0,
             fixed: true,
+            ..Cost::default()
         })
     }
 

@@ -197,6 +197,7 @@ impl Kernel for Gemm {
             stack: 64,
             head: 20,
             fixed: true,
+            ..Cost::default()
         })
     }
 

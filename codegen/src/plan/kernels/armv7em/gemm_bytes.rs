@@ -1,6 +1,7 @@
 //! Fully connected layer from int8 to int8 in the fewest bytes.
 
 use super::gemm::Sizes;
+use crate::plan::cost::{Cost, Function, Instructions, Seen};
 use crate::plan::kernels::{self, Buffer, Constant, Field, Fields, Kernel};
 use tinymlp::arch::armv7em::{block_start, dynamic};
 
@@ -64,6 +65,21 @@ impl Kernel for GemmBytes {
         let (Buffer::I8(x), Buffer::I8(y)) = (x[0], y) else { unreachable!("the layer takes int8 to int8") };
         let rows = x.chunks_exact(self.sizes.inputs).zip(y.chunks_exact_mut(self.sizes.outputs));
         rows.for_each(|(x, y)| dynamic::gemm_bytes(&self.stream, x, [self.zero_point, self.shift as i32], y));
+    }
+
+    fn cost(&self, _: &Seen) -> Option<Cost> {
+        let Sizes { rows, inputs, outputs } = self.sizes;
+        // Counted from the assembly: two outputs at a time, four inputs.
+        let pair = 23 + 12 * inputs.div_ceil(4) - 1;
+        let row = 10 + outputs.div_ceil(2) * pair - if outputs % 2 == 1 { 4 } else { 0 };
+        Some(Cost {
+            instructions: Instructions::fixed(row).times(rows),
+            code: vec![Function { name: "armv7em::gemm_bytes".into(), bytes: 128 }],
+            head: 20,
+            stack: 40,
+            fixed: true,
+            ..Cost::default()
+        })
     }
 
     fn constant(&self) -> Constant {

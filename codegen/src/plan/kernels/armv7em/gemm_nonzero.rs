@@ -101,6 +101,7 @@ impl Kernel for GemmNonzero {
             stack: 60,
             head: 12,
             fixed: false,
+            ..Cost::default()
         })
     }
 

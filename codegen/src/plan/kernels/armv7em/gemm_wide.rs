@@ -3,6 +3,7 @@
 use super::gemm::Sizes;
 use super::gemm_bytes::blocks;
 use crate::plan::Type;
+use crate::plan::cost::{Cost, Function, Instructions, Seen};
 use crate::plan::kernels::{self, Buffer, Constant, Field, Fields, Kernel, activation};
 use tinymlp::arch::armv7em::dynamic;
 
@@ -70,6 +71,26 @@ impl Kernel for GemmWide {
             let rows = x.chunks_exact(self.sizes.inputs).zip(y.chunks_exact_mut(self.sizes.outputs));
             rows.for_each(|(x, y)| dynamic::gemm_wide(&self.stream, x, self.zero_point, self.relu, y));
         }));
+    }
+
+    fn cost(&self, _: &Seen) -> Option<Cost> {
+        let Sizes { rows, inputs, outputs } = self.sizes;
+        // Counted from the assembly: four outputs at a time, four inputs, which the first block of loads apart.
+        let (load, block) = if self.types[0] == Type::I8 { (1, 22) } else { (2, 21) };
+        let fours = outputs.div_ceil(4);
+        let four = 5 + block * inputs.div_ceil(4) + 8 + 2;
+        let [x, y] = self.types.map(Type::name);
+        Some(Cost {
+            instructions: Instructions::fixed(6 + fours * four + 4 * outputs).times(rows),
+            code: vec![Function {
+                name: format!("armv7em::gemm_wide<{x}, {y}, {}>", self.relu),
+                bytes: 200 + 4 * load,
+            }],
+            head: 16,
+            stack: 56,
+            fixed: true,
+            ..Cost::default()
+        })
     }
 
     fn constant(&self) -> Constant {

@@ -80,8 +80,8 @@ impl Kernel for Nonzero {
             instructions: instructions.times(self.rows),
             code: vec![Function { name, bytes }],
             stack,
-            head: 0,
             fixed: false,
+            ..Cost::default()
         })
     }
 

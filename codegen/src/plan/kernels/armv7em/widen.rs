@@ -50,7 +50,7 @@ impl Kernel for Widen {
             }
         };
         let instructions = Instructions::fixed(instructions).times(self.rows);
-        Some(Cost { instructions, code: vec![Function { name, bytes }], stack, head: 0, fixed: true })
+        Some(Cost { instructions, code: vec![Function { name, bytes }], stack, fixed: true, ..Cost::default() })
     }
 
     fn constant(&self) -> Constant {

@@ -248,10 +248,10 @@ impl Kernel for Gemm {
         Some(Cost {
             instructions: Instructions { mean, max }.times(self.rows),
             code: vec![Function { name, bytes: self.code() }],
-            head: 0,
             stack: self.stack(),
             // Where results are limited, instructions are skipped in the time that they take.
             fixed: !self.form.skip && !self.form.short,
+            ..Cost::default()
         })
     }
 

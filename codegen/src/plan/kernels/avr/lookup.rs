@@ -31,10 +31,10 @@ impl Kernel for Lookup {
     fn cost(&self, _: &Seen) -> Option<Cost> {
         Some(Cost {
             instructions: Instructions::fixed(6 + 9 * self.0.len),
-            code: vec![Function { name: "avr::lookup".into(), bytes: 30 }],
+            code: vec![Function { name: "avr::lookup".into(), bytes: 36 }],
             stack: 4,
-            head: 0,
             fixed: true,
+            ..Cost::default()
         })
     }
 

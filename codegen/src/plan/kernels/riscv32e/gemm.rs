@@ -1,18 +1,11 @@
 //! Fully connected layer without a multiplier.
 
-use crate::plan::kernels::riscv32m::Code;
+use crate::plan::cost::{Cost, Function, Instructions, Seen};
+use crate::plan::kernels::riscv32m::{Case, Code};
 use crate::plan::kernels::{self, Buffer, Constant, Field, Fields, Kernel};
 use tinymlp::arch::riscv32e::{dynamic, groups, stream_len, triangle};
 
 /// See [`tinymlp::arch::riscv32e::Gemm`].
-///
-/// A layer with `I` inputs of which the share `z` is zero, in `g` groups of `G` outputs, takes for every row about
-///
-/// `7 I + g * (I * (5 G + 3 + 3 / U) + (2 + T) G + 22) + 30` instructions, where it does not skip zeros, and
-/// `7 I + g * (I * ((1 - z) (8 G + 5) + 2 z + 3 / U) + (2 + T) G + 22) + 32`, where it does (`U` is `unroll`),
-///
-/// where an output's multiplication takes `T = 17 + 3.5 b` of them for a multiplier of `b` bits (16 as they are
-/// quantized, on average), and `T = 7` where RELU makes the result zero.
 #[derive(Clone, Debug)]
 pub struct Gemm {
     rows: usize,
@@ -24,6 +17,42 @@ pub struct Gemm {
     shift: u32,
     stream: Vec<u32>,
     code: Code,
+    /// Instructions of an output's multiplication, in the mean.
+    product: f64,
+}
+
+/// Instructions of a row of a layer of this size, with so many for the multiplication of an output. Counted from the
+/// assembly.
+pub fn instructions(code: &Code, inputs: usize, outputs: usize, product: f64, case: Case) -> f64 {
+    let n = |count: usize| count as f64;
+    let Code { group, unroll, skip, relu, constant_time } = *code;
+    let jump = match (unroll, inputs.is_multiple_of(unroll)) {
+        (1, _) => 0,
+        (_, true) => 2,
+        (_, false) => 5,
+    };
+    let products = match skip {
+        false => n(inputs * (3 + 5 * group)),
+        true => n(2 * inputs) + case.nonzero * n(3 + 8 * group),
+    };
+    let fill = if group.is_multiple_of(4) { 0 } else { 2 };
+    let around = 1 + usize::from(skip) + 2 * group + 4 + jump + 3 * inputs.div_ceil(unroll) + fill + group + 5 + 6;
+    let scaled = 3.0 + product + 4.0 + 1.0 + 1.0;
+    let result = 5.0
+        + match (constant_time, relu) {
+            (true, _) => scaled + 9.0,
+            (false, true) => 2.0 + (1.0 - case.lowest) * (scaled + 2.0) + (case.limited - case.lowest).max(0.0),
+            (false, false) => scaled + 3.0 + case.limited,
+        };
+    let one = products + n(around) + n(group) * result;
+    n(20 + 7 * inputs + if skip { 2 } else { 0 } + 5) + n(groups(outputs, group)) * one
+}
+
+/// Instructions of the multiplications of the outputs of a layer, in the mean: two bits at a time.
+pub fn product(multipliers: &[i32]) -> f64 {
+    let top = top(multipliers);
+    let of = |&m: &i32| 3 * bits(m as u32, top) + m.count_ones();
+    f64::from(multipliers.iter().map(of).sum::<u32>()) / multipliers.len().max(1) as f64
 }
 
 impl Gemm {
@@ -59,7 +88,8 @@ impl Gemm {
             stream.push(if g + 1 < count { first(g + 1) - first(g) } else { 0 } as u32);
         }
         let rounding = 2 * limits.zero_point + 1;
-        Self { rows, inputs, outputs, x_zero_point, rounding, shift: 30 - top, stream, code }
+        let product = product(multiplier);
+        Self { rows, inputs, outputs, x_zero_point, rounding, shift: 30 - top, stream, code, product }
     }
 }
 
@@ -96,6 +126,26 @@ impl Kernel for Gemm {
         for (x, y) in x.chunks_exact(self.inputs).zip(y.chunks_exact_mut(self.outputs)) {
             dynamic::gemm(&self.stream, self.code.group, skipped, (self.shift, self.rounding), x, y);
         }
+    }
+
+    fn cost(&self, seen: &Seen) -> Option<Cost> {
+        let Code { group, unroll, skip, relu, constant_time } = self.code;
+        let row = |case| instructions(&self.code, self.inputs, self.outputs, self.product, case);
+        // The last group computes outputs again, perhaps those of the longest multiplications.
+        let again = 1.1 * row(Case::worst(self.inputs));
+        let mean = row(Case::mean(seen, self.inputs));
+        let name = format!("riscv32e::gemm<{group}, {unroll}, {skip}, {relu}, {constant_time}>");
+        let input = if skip { 16 + 26 * group } else { 8 + 14 * group };
+        let jump = if unroll > 1 { 14 } else { 0 };
+        let bytes = 212 + jump + unroll * input + 8 * group + if constant_time { 10 } else { 0 };
+        Some(Cost {
+            instructions: Instructions { mean, max: again }.times(self.rows),
+            code: vec![Function { name, bytes }, Function { name: "riscv32e::triangles".into(), bytes: 1024 }],
+            head: 28,
+            stack: 64,
+            fixed: constant_time,
+            ..Cost::default()
+        })
     }
 
     fn constant(&self) -> Constant {

@@ -179,6 +179,7 @@ impl Kernel for Gemm {
             stack: if group > 5 { 4 + (4 * (group - 5)).next_multiple_of(16) } else { 0 },
             head: 20,
             fixed: constant_time,
+            ..Cost::default()
         })
     }
 
