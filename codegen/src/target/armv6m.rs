@@ -63,7 +63,10 @@ impl Architecture for Armv6m {
         let bytes = layer.y.layout != Layout::Plain;
         let kernels = tests.iter().map(|&skip| armv6m::Gemm::new(layer.gemm, bytes, skip, time));
         let fewest = kernels.min_by(|a, b| a.mean(&layer.seen).total_cmp(&b.mean(&layer.seen)));
-        fewest.map_or_else(|| unreachable!("there is a kernel without a test"), |kernel| Arc::new(kernel))
+        fewest.map_or_else(
+            || unreachable!("there is a kernel without a test"),
+            |kernel| Arc::new(kernel) as Arc<dyn Kernel>,
+        )
     }
 }
 

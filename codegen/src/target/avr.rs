@@ -33,7 +33,7 @@ impl Architecture for Avr {
         let kernels = [false, true].into_iter().filter(|&skip| may_skip || !skip);
         let kernels = kernels.filter_map(|skip| avr::Gemm::new(layer.gemm, skip, !target.constant_time, unroll));
         let fewest = kernels.min_by(|a, b| a.mean(&layer.seen).total_cmp(&b.mean(&layer.seen)));
-        fewest.map_or_else(|| unreachable!("the layer was taken"), |kernel| Arc::new(kernel))
+        fewest.map_or_else(|| unreachable!("the layer was taken"), |kernel| Arc::new(kernel) as Arc<dyn Kernel>)
     }
 
     fn other(&self, kernel: &dyn Kernel) -> Option<Arc<dyn Kernel>> {

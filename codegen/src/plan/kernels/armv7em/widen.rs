@@ -35,17 +35,18 @@ impl Kernel for Widen {
 
     fn cost(&self, _: &Seen) -> Option<Cost> {
         let n = self.elements;
+        let [odd, sixteens] = [n % 4, n % 16];
         let part = |present: bool, instructions: usize| if present { instructions } else { 0 };
         let (name, instructions, bytes, stack) = match self.own {
             true => {
-                let whole = 2 + n / 8 * 7 + part(n % 8 >= 4, 4) + part(n % 4 > 0, 5);
-                let bytes = 4 + n / 8 * 26 + part(n % 8 >= 4, 14) + part(n % 4 > 0, 18);
+                let whole = 2 + n / 8 * 7 + part(n % 8 >= 4, 4) + part(odd > 0, 5);
+                let bytes = 4 + n / 8 * 26 + part(n % 8 >= 4, 14) + part(odd > 0, 18);
                 (format!("armv7em::widen<{n}>"), whole, bytes, 16)
             }
             false => {
                 // Sixteen, four, one at a time.
-                let fours = n % 16 / 4 * 7 + part(n % 16 >= 4 && n % 4 == 0, 1);
-                let ones = [0, 2 + 4, 2 + 8, 2 + 10][n % 4];
+                let fours = sixteens / 4 * 7 + part(sixteens >= 4 && odd == 0, 1);
+                let ones = [0, 2 + 4, 2 + 8, 2 + 10][odd];
                 ("armv7em::widen".into(), 6 + n / 16 * 16 + fours + ones, 122, 24)
             }
         };
