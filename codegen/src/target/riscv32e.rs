@@ -2,8 +2,7 @@
 
 use super::{Architecture, Layer, Mode, Target};
 use crate::plan::Type;
-use crate::plan::kernels::riscv32e::{self, Gemm};
-use crate::plan::kernels::riscv32m::Code;
+use crate::plan::kernels::riscv32e::{self, Code, Gemm};
 use crate::plan::kernels::{self, Kernel};
 use crate::plan::layout::Layout;
 use std::sync::Arc;

@@ -1,6 +1,5 @@
 //! Fully connected layer without a multiplier.
 
-use crate::plan::kernels::riscv32m::Code;
 use crate::plan::kernels::{self, Buffer, Constant, Field, Fields, Kernel};
 use tinymlp::arch::riscv32e::{dynamic, groups, stream_len, triangle};
 
@@ -24,6 +23,21 @@ pub struct Gemm {
     shift: u32,
     stream: Vec<u32>,
     code: Code,
+}
+
+/// Which code a layer calls. Layers that agree in it share it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Code {
+    /// Outputs of a group.
+    pub group: usize,
+    /// Inputs for which the inner loop is written out.
+    pub unroll: usize,
+    /// Inputs that equal their zero point are left out.
+    pub skip: bool,
+    /// Sums that are not positive give the smallest output.
+    pub relu: bool,
+    /// Nothing depends on data.
+    pub constant_time: bool,
 }
 
 impl Gemm {

@@ -2,4 +2,4 @@
 
 mod gemm;
 
-pub use gemm::{Gemm, bits, top};
+pub use gemm::{Code, Gemm, bits, top};
