@@ -3,8 +3,8 @@
 use super::{Architecture, Layer, Mode, Target};
 use crate::plan::Type;
 use crate::plan::cost::Seen;
-use crate::plan::kernels::riscv32e::{self, Gemm};
-use crate::plan::kernels::riscv32m::{Case, Code};
+use crate::plan::kernels::riscv32e::{self, Code, Gemm};
+use crate::plan::kernels::riscv32m::Case;
 use crate::plan::kernels::{self, Kernel};
 use crate::plan::layout::Layout;
 use std::sync::Arc;

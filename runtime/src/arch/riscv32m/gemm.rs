@@ -1,5 +1,7 @@
 //! Fully connected layer with up to sixteen sums in registers: ONNX `Gemm`, and `MatMul` with a constant operand.
 
+use super::Row;
+
 /// [`kernels::Gemm`](crate::kernels::Gemm) with its constants as one stream, in the order in which they are used.
 ///
 /// Outputs are computed in groups of `G`, whose sums stay in registers. For every group the stream holds
@@ -7,7 +9,7 @@
 /// * `G` biases;
 /// * for every input the `G` weights it is multiplied with, a byte each, at the end filled up to a word;
 /// * `G` multipliers, twice those of the portable kernel;
-/// * twice the output's zero point, plus one;
+/// * twice the output's zero point, as the results are stored, plus one;
 /// * how many outputs further the next group begins, 0 after the last.
 ///
 /// The last group begins less than `G` further where `G` does not divide the number of outputs: it computes some
@@ -19,12 +21,14 @@
 /// wrapping additions and multiplications is right modulo 2^32 in any order, and the code generator has proved that it
 /// fits 32 bits.
 ///
-/// Where `SKIP`, biases are those for inputs less their zero point, and an input that equals it is left out: two or
-/// three instructions instead of `3 G`. Where `RELU`, the output's zero point is -128 and a sum that is not positive
-/// becomes -128 without a multiplication. Where neither, and `CONSTANT_TIME`, the instructions do not depend on data.
+/// Where `SKIP` is not 0, biases are those for inputs less their zero point, and an input that equals it is left out: two
+/// instructions instead of `3 G` and more. 1 is for any zero point, 2 for one that is stored as 0 and need not be taken
+/// off. Where `RELU`, the output's zero point is -128 and a sum that is not positive becomes the smallest result without
+/// a multiplication. Where neither, and `CONSTANT_TIME`, the instructions do not depend on data.
 ///
 /// `I` is the number of inputs, `O` that of outputs, `N` the length of the stream; `UNROLL` is for how many inputs the
-/// inner loop stands in the code. Layers that agree in everything but `I`, `O` and `N` share the code.
+/// inner loop stands in the code. `X_UNSIGNED` and `Y_UNSIGNED` say whether inputs and results are stored as unsigned
+/// bytes. Layers that agree in everything but `I`, `O` and `N` share the code.
 #[derive(Clone, Debug)]
 pub struct Gemm<
     const I: usize,
@@ -32,11 +36,13 @@ pub struct Gemm<
     const N: usize,
     const G: usize,
     const UNROLL: usize,
-    const SKIP: bool,
+    const X_UNSIGNED: bool,
+    const Y_UNSIGNED: bool,
+    const SKIP: usize,
     const RELU: bool,
     const CONSTANT_TIME: bool,
 > {
-    /// The input's zero point.
+    /// The input's zero point, as it is stored.
     pub x_zero_point: i32,
     /// The constants.
     pub stream: [u32; N],
@@ -61,35 +67,45 @@ impl<
     const N: usize,
     const G: usize,
     const UNROLL: usize,
-    const SKIP: bool,
+    const X_UNSIGNED: bool,
+    const Y_UNSIGNED: bool,
+    const SKIP: usize,
     const RELU: bool,
     const CONSTANT_TIME: bool,
-> Gemm<I, O, N, G, UNROLL, SKIP, RELU, CONSTANT_TIME>
+> Gemm<I, O, N, G, UNROLL, X_UNSIGNED, Y_UNSIGNED, SKIP, RELU, CONSTANT_TIME>
 {
     /// Computes all rows.
     #[inline(always)]
-    pub fn run<const R: usize>(&self, x: &[[i8; I]; R], y: &mut [[i8; O]; R]) {
+    pub fn run<const R: usize, X: Row, Y: Row>(&self, x: &[X; R], y: &mut [Y; R]) {
         const {
+            assert!(X_UNSIGNED == X::UNSIGNED && I <= X::LEN && Y_UNSIGNED == Y::UNSIGNED && O <= Y::LEN);
             assert!(I > 0 && 0 < G && G <= O && G <= LARGEST && 0 < UNROLL && UNROLL <= LARGEST);
-            assert!(N == stream_len(I, O, G) && !(CONSTANT_TIME && (SKIP || RELU)));
+            assert!(N == stream_len(I, O, G) && !(CONSTANT_TIME && (SKIP > 0 || RELU)));
         };
         for (x, y) in x.iter().zip(y) {
             #[cfg(tinymlp_arch = "riscv32m")]
             {
                 let shape = const { &asm::shape(I, G, UNROLL, SKIP) };
-                // SAFETY: by the sizes in the types, the assembly reads this layer's stream and I bytes, and writes O.
+                // SAFETY: by the sizes in the types, the assembly reads this layer's stream and I bytes of a row of at
+                // least as many, and writes O of a row of at least as many.
                 unsafe {
-                    asm::gemm::<G, UNROLL, SKIP, RELU, CONSTANT_TIME>(
+                    asm::gemm::<G, UNROLL, X_UNSIGNED, Y_UNSIGNED, SKIP, RELU, CONSTANT_TIME>(
                         self.stream.as_ptr(),
-                        x.as_ptr(),
-                        y.as_mut_ptr(),
+                        core::ptr::from_ref(x).cast(),
+                        core::ptr::from_mut(y).cast(),
                         shape,
                         self.x_zero_point,
                     )
                 };
             }
             #[cfg(not(tinymlp_arch = "riscv32m"))]
-            portable::gemm(&self.stream, G, SKIP.then_some(self.x_zero_point), x, y);
+            portable::gemm(
+                &self.stream,
+                [G, I],
+                (SKIP > 0).then_some(self.x_zero_point),
+                |k| x.get(k),
+                |k, value| y.set(k, value),
+            );
         }
     }
 }
@@ -97,21 +113,27 @@ impl<
 /// The same from the same constants, anywhere.
 #[cfg(not(tinymlp_arch = "riscv32m"))]
 pub(super) mod portable {
-    /// One row of [`Gemm`](super::Gemm), with the zero point of the input where its zeros are skipped. A stream that
-    /// is too short, or wrong, ends it.
-    pub fn gemm(mut stream: &[u32], group: usize, skipped: Option<i32>, x: &[i8], y: &mut [i8]) {
+    /// One row of [`Gemm`](super::Gemm), with the zero point of the input where its zeros are skipped. Inputs are as
+    /// `x` gives them; `y` takes the results and limits them. A stream that is too short, or wrong, ends it.
+    pub fn gemm(
+        mut stream: &[u32],
+        [group, inputs]: [usize; 2],
+        skipped: Option<i32>,
+        x: impl Fn(usize) -> i32,
+        mut y: impl FnMut(usize, i32),
+    ) {
         let mut first = 0usize;
         loop {
             let mut acc = [0i32; super::LARGEST];
             let Some(bias) = stream.split_off(..group) else { return };
-            let Some(weights) = stream.split_off(..x.len().wrapping_mul(group).div_ceil(4)) else { return };
+            let Some(weights) = stream.split_off(..inputs.wrapping_mul(group).div_ceil(4)) else { return };
             let Some(multiplier) = stream.split_off(..group) else { return };
             let (Some(&rounding), Some(&advance)) = (stream.split_off_first(), stream.split_off_first()) else {
                 return;
             };
             acc.iter_mut().zip(bias).for_each(|(acc, &bias)| *acc = bias as i32);
-            for (i, &x) in x.iter().enumerate().filter(|(_, x)| Some(i32::from(**x)) != skipped) {
-                let x = i32::from(x).wrapping_sub(skipped.unwrap_or_default());
+            for (i, x) in (0..inputs).map(|i| (i, x(i))).filter(|&(_, x)| Some(x) != skipped) {
+                let x = x.wrapping_sub(skipped.unwrap_or_default());
                 for (o, acc) in acc.iter_mut().enumerate().take(group) {
                     let at = i.wrapping_mul(group).wrapping_add(o);
                     let word = weights.get(at / 4).copied().unwrap_or_default();
@@ -121,10 +143,7 @@ pub(super) mod portable {
             }
             for (o, (&acc, &m)) in acc.iter().zip(multiplier).enumerate() {
                 let twice = (i64::from(acc).wrapping_mul(i64::from(m)) >> 32) as i32;
-                let value = twice.wrapping_add(rounding as i32) >> 1;
-                if let Some(y) = y.get_mut(first.wrapping_add(o)) {
-                    *y = value.clamp(-128, 127) as i8;
-                }
+                y(first.wrapping_add(o), twice.wrapping_add(rounding as i32) >> 1);
             }
             if advance == 0 {
                 return;
@@ -152,11 +171,16 @@ mod asm {
     }
 
     /// Bytes of code for one input: eight for every load and multiplication, two for every addition.
-    const fn code(group: usize, skip: bool) -> usize {
-        (if skip { 12 } else { 4 }) + 10 * group
+    const fn code(group: usize, skip: usize) -> usize {
+        let input = match skip {
+            0 => 4,
+            1 => 12,
+            _ => 8,
+        };
+        input + 10 * group
     }
 
-    pub(super) const fn shape(inputs: usize, group: usize, unroll: usize, skip: bool) -> Shape {
+    pub(super) const fn shape(inputs: usize, group: usize, unroll: usize, skip: usize) -> Shape {
         let less = inputs.next_multiple_of(unroll) - inputs;
         let to_weights = 4 * group as isize - (less * group) as isize;
         Shape { inputs, less, to_weights, code: less * code(group, skip) }
@@ -219,7 +243,8 @@ mod asm {
         };
     }
 
-    /// Result of an output: multipliers at a0, twice the zero point plus one in t1, limits in t0 and a6.
+    /// Result of an output: multipliers at a0, twice the zero point plus one in t1, limits in t0 and, if it is not 0,
+    /// in a6. After a ReLU that gives unsigned bytes the zero point is 0.
     macro_rules! result {
         ($o:literal $sum:literal) => {
             concat!(
@@ -227,9 +252,15 @@ mod asm {
                 $o,
                 "\n",
                 ".if {relu}\n",
+                ".if {y_unsigned}\n",
+                "sb zero, ",
+                $o,
+                "(a2)\n",
+                ".else\n",
                 "sb a6, ",
                 $o,
                 "(a2)\n",
+                ".endif\n",
                 "blez ",
                 $sum,
                 ", 6f\n",
@@ -242,11 +273,19 @@ mod asm {
                 ", ",
                 $sum,
                 ", a5\n",
+                ".if {relu} && {y_unsigned}\n",
+                "addi ",
+                $sum,
+                ", ",
+                $sum,
+                ", 1\n",
+                ".else\n",
                 "add ",
                 $sum,
                 ", ",
                 $sum,
                 ", t1\n",
+                ".endif\n",
                 "srai ",
                 $sum,
                 ", ",
@@ -272,19 +311,30 @@ mod asm {
                 ", ",
                 $sum,
                 ", a5\n",
+                ".if {y_unsigned} == 0\n",
                 "xori ",
                 $sum,
                 ", ",
                 $sum,
                 ", -128\n",
+                ".endif\n",
                 ".else\n",
                 ".if {relu} == 0\n",
+                ".if {y_unsigned}\n",
+                "bgez ",
+                $sum,
+                ", 6f\n",
+                "li ",
+                $sum,
+                ", 0\n",
+                ".else\n",
                 "bge ",
                 $sum,
                 ", a6, 6f\n",
                 "mv ",
                 $sum,
                 ", a6\n",
+                ".endif\n",
                 "6:\n",
                 ".endif\n",
                 "ble ",
@@ -319,13 +369,15 @@ mod asm {
     pub(super) unsafe extern "C" fn gemm<
         const GROUP: usize,
         const UNROLL: usize,
-        const SKIP: bool,
+        const X_UNSIGNED: bool,
+        const Y_UNSIGNED: bool,
+        const SKIP: usize,
         const RELU: bool,
         const CONSTANT_TIME: bool,
     >(
         stream: *const u32,
-        x: *const i8,
-        y: *mut i8,
+        x: *const u8,
+        y: *mut u8,
         shape: &Shape,
         x_zero_point: i32,
     ) {
@@ -344,7 +396,7 @@ mod asm {
             saved!("sw" "14" "s9"),
             saved!("sw" "15" "s10"),
             ".endif",
-            ".if {skip}",
+            ".if {skip} == 1",
             "mv a7, a4",
             ".endif",
             "lw a4, 0(a3)",
@@ -383,10 +435,16 @@ mod asm {
             "3:",
             ".irp k,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15",
             ".if {unroll} > \\k",
+            ".if {x_unsigned}",
+            "lbu a6, \\k(a5)",
+            ".else",
             "lb a6, \\k(a5)",
-            ".if {skip}",
+            ".endif",
+            ".if {skip} == 1",
             "beq a6, a7, 5f",
             "sub a6, a6, a7",
+            ".elseif {skip} == 2",
+            "beqz a6, 5f",
             ".endif",
             multiply!("0" "t2", "1" "t3"),
             multiply!("2" "t4", "3" "t5"),
@@ -407,8 +465,12 @@ mod asm {
             "addi a0, a0, 3",
             "andi a0, a0, -4",
             ".endif",
+            ".if {relu} == 0 || {y_unsigned} == 0",
             "lw t1, 4*{group}(a0)",
-            ".if {constant_time}",
+            ".endif",
+            ".if {y_unsigned}",
+            "li t0, 255",
+            ".elseif {constant_time}",
             "addi t1, t1, 256",
             "li t0, 255",
             ".else",
@@ -452,7 +514,9 @@ mod asm {
             "ret",
             group = const GROUP,
             unroll = const UNROLL,
-            skip = const SKIP as usize,
+            x_unsigned = const X_UNSIGNED as usize,
+            y_unsigned = const Y_UNSIGNED as usize,
+            skip = const SKIP,
             relu = const RELU as usize,
             constant_time = const CONSTANT_TIME as usize,
         )

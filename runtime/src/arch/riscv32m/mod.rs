@@ -1,13 +1,17 @@
 //! RV32 with multiplication and compressed instructions (RV32IMC): ESP32-C3, BL602, GD32VF103, Ibex and many more.
 //!
-//! Activations stay int8, one after the other, so no step has to pack them.
+//! Activations are bytes, one after the other: int8, or between fully connected layers unsigned, each 128 larger, in
+//! words that they fill from their lowest bits. So the zero of a layer with a ReLU is the byte 0.
 
 mod gemm;
+mod row;
 
 pub use gemm::{Gemm, LARGEST, groups, stream_len};
+pub use row::Row;
 
 /// The portable loops over slices, for the host simulation.
 #[cfg(all(feature = "dynamic", not(tinymlp_arch = "riscv32m")))]
 pub mod dynamic {
     pub use super::gemm::portable::gemm;
+    pub use super::row::{byte, set_byte};
 }

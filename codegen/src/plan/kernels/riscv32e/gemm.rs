@@ -1,7 +1,7 @@
 //! Fully connected layer without a multiplier.
 
 use crate::plan::cost::{Cost, Function, Instructions, Seen};
-use crate::plan::kernels::riscv32m::{Case, Code};
+use crate::plan::kernels::riscv32m::Case;
 use crate::plan::kernels::{self, Buffer, Constant, Field, Fields, Kernel};
 use tinymlp::arch::riscv32e::{dynamic, groups, stream_len, triangle};
 
@@ -53,6 +53,21 @@ pub fn product(multipliers: &[i32]) -> f64 {
     let top = top(multipliers);
     let of = |&m: &i32| 3 * bits(m as u32, top) + m.count_ones();
     f64::from(multipliers.iter().map(of).sum::<u32>()) / multipliers.len().max(1) as f64
+}
+
+/// Which code a layer calls. Layers that agree in it share it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Code {
+    /// Outputs of a group.
+    pub group: usize,
+    /// Inputs for which the inner loop is written out.
+    pub unroll: usize,
+    /// Inputs that equal their zero point are left out.
+    pub skip: bool,
+    /// Sums that are not positive give the smallest output.
+    pub relu: bool,
+    /// Nothing depends on data.
+    pub constant_time: bool,
 }
 
 impl Gemm {

@@ -2,4 +2,4 @@
 
 mod gemm;
 
-pub use gemm::{Gemm, bits, instructions, product, top};
+pub use gemm::{Code, Gemm, bits, instructions, product, top};

@@ -2,4 +2,4 @@
 
 mod gemm;
 
-pub use gemm::{Case, Code, Gemm};
+pub use gemm::{Case, Code, Gemm, Skip};
