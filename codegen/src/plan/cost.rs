@@ -75,6 +75,11 @@ impl Seen<'_> {
         self.mean(inputs.div_ceil(size), |row| row.chunks(size).filter(|group| group.contains(&true)).count())
     }
 
+    /// Groups of `size` in a list of those that are not zero, in the mean. The list of a row of zeros has one of them.
+    pub fn listed(&self, inputs: usize, size: usize) -> f64 {
+        self.mean(inputs.div_ceil(size), |row| row.iter().filter(|&&nonzero| nonzero).count().max(1).div_ceil(size))
+    }
+
     /// The mean of a count over the rows; `all` without data.
     pub fn mean(&self, all: usize, count: impl Fn(&[bool]) -> usize) -> f64 {
         if self.nonzero.is_empty() {

@@ -1,6 +1,8 @@
 //! How the integers of a value lie in memory: one after the other, or packed into words as a target's kernels read
 //! them.
 
+use tinymlp::arch::armv6m::list_words;
+
 /// The arrangement of a value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Layout {
@@ -17,6 +19,8 @@ pub enum Layout {
         /// Number of pairs to which the list is filled up.
         fill: usize,
     },
+    /// The bytes, integers plus 128, that are not zero, and where they belong: see [`tinymlp::arch::armv6m::List`].
+    List,
 }
 
 impl Layout {
@@ -25,6 +29,7 @@ impl Layout {
         match *self {
             Layout::Plain => 0,
             Layout::Words(packing) => packing.words(elements),
+            Layout::List => list_words(elements),
             Layout::Nonzero { pairs, fill } => 1 + 2 * pairs.words(elements).next_multiple_of(fill),
         }
     }
@@ -34,6 +39,13 @@ impl Layout {
         match *self {
             Layout::Plain => Vec::new(),
             Layout::Words(packing) => packing.unpack(row, elements),
+            Layout::List => {
+                let mut all = vec![-128; elements];
+                for entry in row[2..].as_chunks::<2>().0.iter().take(row[1] as usize / 8) {
+                    all[entry[0] as usize / 8] = entry[1] - 128;
+                }
+                all
+            }
             Layout::Nonzero { pairs, .. } => {
                 let mut all = vec![0; pairs.words(elements)];
                 for entry in row[1..].as_chunks::<2>().0.iter().take(row[0] as usize / 8) {

@@ -1,6 +1,6 @@
 //! Cortex-M0, M0+, M23, M3: unsigned bytes behind their sum.
 
-use super::{Architecture, Layer, Target};
+use super::{Architecture, Layer, Mode, Target};
 use crate::plan::kernels::{Kernel, armv6m};
 use crate::plan::layout::{Layout, Packing};
 use crate::plan::{Type, Value};
@@ -10,6 +10,9 @@ pub(super) struct Armv6m;
 
 /// Bytes from 0 behind their sum.
 const BYTES: Packing = Packing { bits: 8, signed: false, offset: 128, multiple: 4, header: 1, interleaved: false };
+
+/// Elements of a row that is listed, at most: an entry has eight bytes.
+const LISTED: usize = 128;
 
 /// What a sum may reach: the scaled one, which is smaller, still has the rounding added.
 const LIMIT: i64 = 1 << 30;
@@ -31,11 +34,25 @@ impl Architecture for Armv6m {
             && fits
     }
 
-    fn operand(&self, layer: &Layer, _: Target) -> (Layout, Option<Arc<dyn Kernel>>) {
+    fn operand(&self, layer: &Layer, target: Target) -> (Layout, Option<Arc<dyn Kernel>>) {
         if layer.x.layout != Layout::Plain {
             return (layer.x.layout, None);
         }
-        let offset = armv6m::Offset { rows: layer.gemm.rows, elements: layer.gemm.inputs };
+        let (rows, elements) = (layer.gemm.rows, layer.gemm.inputs);
+        let offset = armv6m::Offset { rows, elements };
+        // Whether the layer saves with a list what the list costs.
+        let skips = !target.constant_time && smallest(layer.x);
+        if skips && target.mode == Mode::Speed && elements <= LISTED && armv6m::Gemm::lists(layer.gemm) {
+            let list = armv6m::List { rows, elements };
+            let bytes = [&offset as &dyn Kernel, &gemm(layer, Layout::Words(BYTES), target)];
+            let listed = [&list as &dyn Kernel, &gemm(layer, Layout::List, target)];
+            let mean = |kernels: [&dyn Kernel; 2]| -> f64 {
+                kernels.iter().filter_map(|kernel| kernel.cost(&layer.seen)).map(|cost| cost.instructions.mean).sum()
+            };
+            if mean(listed) < mean(bytes) {
+                return (Layout::List, Some(Arc::new(list)));
+            }
+        }
         (Layout::Words(BYTES), Some(Arc::new(offset)))
     }
 
@@ -48,33 +65,43 @@ impl Architecture for Armv6m {
     }
 
     fn layer(&self, layer: &Layer, target: Target) -> Arc<dyn Kernel> {
-        // A byte is 0 where the integer is the smallest.
-        let smallest = |value: &Value| value.quant.zero_point == Type::I8.limits().0;
-        let time = match target.constant_time {
-            true => armv6m::Time::Constant,
-            false if smallest(layer.y) => armv6m::Time::Relu,
-            false => armv6m::Time::Branches,
-        };
-        let tests = match (target.constant_time || !smallest(layer.x), layer.gemm.inputs.is_multiple_of(4)) {
-            (true, _) => &[armv6m::Skip::None][..],
-            (false, false) => &[armv6m::Skip::None, armv6m::Skip::Each],
-            (false, true) => &[armv6m::Skip::None, armv6m::Skip::Each, armv6m::Skip::Words],
-        };
-        let bytes = layer.y.layout != Layout::Plain;
-        let kernels = tests.iter().map(|&skip| armv6m::Gemm::new(layer.gemm, bytes, skip, time));
-        let fewest = kernels.min_by(|a, b| a.mean(&layer.seen).total_cmp(&b.mean(&layer.seen)));
-        fewest.map_or_else(
-            || unreachable!("there is a kernel without a test"),
-            |kernel| Arc::new(kernel) as Arc<dyn Kernel>,
-        )
+        Arc::new(gemm(layer, layer.x.layout, target))
     }
+}
+
+/// Whether a byte is 0 where the integer stands for zero.
+fn smallest(value: &Value) -> bool {
+    value.quant.zero_point == Type::I8.limits().0
+}
+
+/// The kernel of a layer whose operand has a layout, with the fewest instructions in the mean.
+fn gemm(layer: &Layer, x: Layout, target: Target) -> armv6m::Gemm {
+    let time = match target.constant_time {
+        true => armv6m::Time::Constant,
+        false if smallest(layer.y) => armv6m::Time::Relu,
+        false => armv6m::Time::Branches,
+    };
+    let varies = !target.constant_time && smallest(layer.x);
+    let (first, others) = match layer.gemm.inputs.is_multiple_of(4) {
+        _ if x == Layout::List => (armv6m::Skip::List, &[][..]),
+        _ if !varies => (armv6m::Skip::None, &[][..]),
+        false => (armv6m::Skip::None, &[armv6m::Skip::Each][..]),
+        true => (armv6m::Skip::None, &[armv6m::Skip::Each, armv6m::Skip::Words][..]),
+    };
+    let kernel = |skip| armv6m::Gemm::new(layer.gemm, layer.y.layout != Layout::Plain, skip, time);
+    others.iter().fold(kernel(first), |best, &skip| {
+        let other = kernel(skip);
+        if other.mean(&layer.seen) < best.mean(&layer.seen) { other } else { best }
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Core, Mode, tests};
+    use super::super::{Core, tests};
     use super::*;
+    use crate::plan::kernels::Buffer;
     use proptest::prelude::*;
+    use tinymlp::arch::armv6m::list_words;
 
     proptest! {
         #[test]
@@ -92,6 +119,54 @@ mod tests {
                 tests::compare(&Armv6m, &case, target);
             }
         }
+    }
+
+    proptest! {
+        #[test]
+        fn lists_give_the_same(case in tests::cases(8, 4), inputs in 1..=6usize, outputs in 1..=5usize, common: bool) {
+            // A larger layer of the case's numbers: lists are for multiples of eight.
+            let mut case = tests::short(case, common);
+            let (inputs, outputs) = (8 * inputs, 8 * outputs);
+            let gemm = &mut case.gemm;
+            (gemm.inputs, gemm.outputs, gemm.limits.zero_point) = (inputs, outputs, -128);
+            gemm.weight = gemm.weight.iter().copied().cycle().take(inputs * outputs).collect();
+            gemm.bias = gemm.bias.iter().copied().cycle().take(outputs).collect();
+            gemm.multiplier = gemm.multiplier.iter().copied().cycle().take(outputs).collect();
+            case.x_zero_point = -128;
+            case.x = case.x.iter().copied().cycle().take(2 * inputs).collect();
+            let (x, y) = (tests::value(inputs, -128), tests::value(outputs, -128));
+            let layer = Layer { gemm: &case.gemm, x: &x, y: &y, seen: Default::default() };
+            prop_assume!(Armv6m.takes(&layer));
+            let target = Target { core: Core::Armv6m, mode: Mode::Speed, constant_time: false };
+            let (mut list, mut found) = (Buffer::Words(vec![!0; 2 * list_words(inputs)]), Buffer::new(Type::I8, 2 * outputs));
+            armv6m::List { rows: 2, elements: inputs }.run(&[&Buffer::I8(case.x.clone())], &mut list);
+            super::gemm(&layer, Layout::List, target).run(&[&list], &mut found);
+            prop_assert_eq!(found.integers(), tests::results(&case.gemm, &case));
+        }
+    }
+
+    #[test]
+    fn lists_are_for_speed_where_several_groups_read_them() {
+        let ops = |inputs, outputs, mode, constant_time| {
+            let case = tests::case(inputs, outputs, |k| k % 2 == 0);
+            let target = Target { core: Core::Armv6m, mode, constant_time };
+            tests::ops(&tests::compare(&Armv6m, &case, target))
+        };
+        assert!(ops(64, 32, Mode::Speed, false).contains("List"));
+        for (inputs, outputs, mode, constant_time) in [
+            (64, 32, Mode::Speed, true),
+            (64, 32, Mode::Balanced, false),
+            (64, 33, Mode::Speed, false),
+            (64, 8, Mode::Speed, false),
+            (68, 32, Mode::Speed, false),
+            (136, 32, Mode::Speed, false),
+        ] {
+            assert!(!ops(inputs, outputs, mode, constant_time).contains("List"), "{inputs} {outputs} {mode}");
+        }
+        // Nothing but zeros.
+        let case = tests::case(64, 32, |_| true);
+        let target = Target { core: Core::Armv6m, mode: Mode::Speed, constant_time: false };
+        assert!(!tests::compare(&Armv6m, &case, target).is_empty());
     }
 
     #[test]

@@ -3,6 +3,9 @@
 /// Outputs of a common group.
 pub const EIGHT: usize = 8;
 
+/// `SKIP` of a layer whose operand is a [`List`](super::List).
+pub const LIST: usize = 3;
+
 /// [`kernels::Gemm`](crate::kernels::Gemm) with its constants as one stream of words, in the order in which they are
 /// used.
 ///
@@ -20,7 +23,8 @@ pub const EIGHT: usize = 8;
 ///
 /// `I` is the number of inputs, `O` that of outputs, `N` the length of the stream, `LAST` the number of
 /// outputs of the last group if it is not eight ([`last`]). `SKIP` says whether inputs of 0 are left out: 0 none, 1 each,
-/// 2 each, and four at once (where `I` is a multiple of four). `TIME` says whether the epilogue may branch on data: 0 no, 1 it may, 2 also a negative sum is
+/// 2 each, and four at once (where `I` is a multiple of four), [`LIST`] that the operand is a list of the others (where `I` is a
+/// multiple of four and all groups are of eight). `TIME` says whether the epilogue may branch on data: 0 no, 1 it may, 2 also a negative sum is
 /// not scaled, for layers whose zero point is the smallest result. Layers with equal `LAST`, `SKIP` and `TIME` share
 /// code; the common groups' is shared whatever `LAST`.
 #[derive(Clone, Debug)]
@@ -65,6 +69,20 @@ pub const fn last(outputs: usize) -> usize {
     outputs - 8 * eights(outputs)
 }
 
+/// Words of an operand.
+const fn operand_words(inputs: usize, skip: usize) -> usize {
+    if skip == LIST { super::list_words(inputs) } else { super::words(inputs) }
+}
+
+/// Whether a layer can have this `SKIP`.
+const fn skips(inputs: usize, outputs: usize, skip: usize) -> bool {
+    match skip {
+        0 | 1 => true,
+        2 => inputs.is_multiple_of(4),
+        _ => skip == LIST && inputs.is_multiple_of(4) && last(outputs) == 0,
+    }
+}
+
 /// Inputs that the first round of four leaves out.
 pub const fn left_out(inputs: usize) -> usize {
     inputs.next_multiple_of(4) - inputs
@@ -101,19 +119,12 @@ impl<
     /// Computes all rows.
     #[inline(always)]
     pub fn run<const R: usize, const X: usize>(&self, x: &[[i32; X]; R], y: &mut [[i8; O]; R]) {
-        const {
-            assert!(
-                X == super::words(I)
-                    && N == stream_len(I, O, WIDE)
-                    && LAST == last(O)
-                    && (SKIP < 2 || I.is_multiple_of(4))
-            )
-        };
+        const { assert!(X == operand_words(I, SKIP) && N == stream_len(I, O, WIDE) && LAST == last(O) && skips(I, O, SKIP)) };
         for (x, y) in x.iter().zip(y) {
             #[cfg(tinymlp_arch = "armv6m")]
             asm::row::<I, O, N, LAST, SKIP, TIME, WIDE, X, true>(&self.stream, x, y.as_mut_ptr().cast());
             #[cfg(not(tinymlp_arch = "armv6m"))]
-            portable::gemm(&self.stream, WIDE, x, I, y);
+            portable::gemm(&self.stream, [WIDE, SKIP == LIST], x, I, y);
         }
     }
 }
@@ -132,8 +143,10 @@ impl<
     #[inline(always)]
     pub fn run<const R: usize, const X: usize, const W: usize>(&self, x: &[[i32; X]; R], y: &mut [[i32; W]; R]) {
         const {
-            assert!(X == super::words(I) && W == super::words(O) && N == stream_len(I, O, WIDE) && LAST == last(O));
-            assert!(SKIP < 2 || I.is_multiple_of(4));
+            assert!(
+                X == operand_words(I, SKIP) && W == super::words(O) && N == stream_len(I, O, WIDE) && LAST == last(O)
+            );
+            assert!(skips(I, O, SKIP));
         };
         for (x, y) in x.iter().zip(y) {
             #[cfg(tinymlp_arch = "armv6m")]
@@ -142,7 +155,7 @@ impl<
                     asm::row::<I, O, N, LAST, SKIP, TIME, WIDE, X, false>(&self.stream, x, bytes.as_mut_ptr().cast());
             }
             #[cfg(not(tinymlp_arch = "armv6m"))]
-            portable::gemm_bytes(&self.stream, WIDE, x, [I, O], y);
+            portable::gemm_bytes(&self.stream, [WIDE, SKIP == LIST], x, [I, O], y);
         }
     }
 }
@@ -152,9 +165,10 @@ impl<
 pub(super) mod portable {
     use super::{eights, last, left_out};
 
-    /// One row of [`Gemm`](super::Gemm): as many results as `y` has.
-    pub fn gemm(stream: &[u32], wide: bool, x: &[i32], inputs: usize, y: &mut [i8]) {
-        row(stream, wide, x, [inputs, y.len()], |o, value| {
+    /// One row of [`Gemm`](super::Gemm), of which the kind says whether it is wide and whether it reads a list: as many
+    /// results as `y` has.
+    pub fn gemm(stream: &[u32], kind: [bool; 2], x: &[i32], inputs: usize, y: &mut [i8]) {
+        row(stream, kind, x, [inputs, y.len()], |o, value| {
             if let Some(y) = y.get_mut(o) {
                 *y = (value - 128) as i8;
             }
@@ -162,11 +176,11 @@ pub(super) mod portable {
     }
 
     /// One row of [`GemmBytes`](super::GemmBytes).
-    pub fn gemm_bytes(stream: &[u32], wide: bool, x: &[i32], size: [usize; 2], y: &mut [i32]) {
+    pub fn gemm_bytes(stream: &[u32], kind: [bool; 2], x: &[i32], size: [usize; 2], y: &mut [i32]) {
         let Some((sum, y)) = y.split_first_mut() else { return };
         *sum = 0;
         y.fill(0);
-        row(stream, wide, x, size, |o, value| {
+        row(stream, kind, x, size, |o, value| {
             *sum = sum.wrapping_add(value);
             if let Some(y) = y.get_mut(o / 4) {
                 *y |= value << (8 * (o % 4));
@@ -177,12 +191,17 @@ pub(super) mod portable {
     /// Hands every output's number and result plus 128 to `store`. A stream that is too short ends it.
     fn row(
         mut stream: &[u32],
-        wide: bool,
+        [wide, list]: [bool; 2],
         x: &[i32],
         [inputs, outputs]: [usize; 2],
         mut store: impl FnMut(usize, i32),
     ) {
         let Some((&sum, x)) = x.split_first() else { return };
+        let Some((&listed, entries)) = x.split_first() else { return };
+        let entries = entries.as_chunks::<2>().0.iter().take(if list { listed as usize / 8 } else { 0 });
+        let bytes = x.iter().flat_map(|x| x.to_le_bytes()).take(if list { 0 } else { inputs });
+        let elements =
+            entries.map(|&[place, x]| (place as usize / 8, x)).chain(bytes.enumerate().map(|(k, x)| (k, i32::from(x))));
         let mut first = 0;
         for (groups, size) in [(eights(outputs), 8), (usize::from(last(outputs) > 0), last(outputs))] {
             if groups == 0 {
@@ -192,7 +211,7 @@ pub(super) mod portable {
             for _ in 0..groups {
                 let parts = (
                     stream.split_off(..size),
-                    stream.split_off(..x.len().wrapping_mul(size)),
+                    stream.split_off(..inputs.div_ceil(4).wrapping_mul(size)),
                     stream.split_off(..size.div_ceil(2)),
                     stream.split_off(..if wide { size.div_ceil(4) } else { 0 }),
                 );
@@ -203,9 +222,8 @@ pub(super) mod portable {
                     let place = if o < 4 { size.saturating_sub(4) + o } else { o - 4 };
                     let bias = bias.get(place).map_or(0, |&b| b as i32);
                     let mut acc = bias.wrapping_sub(sum.wrapping_mul(128));
-                    let bytes = x.iter().flat_map(|x| x.to_le_bytes()).take(inputs);
-                    for (k, x) in bytes.enumerate() {
-                        acc = acc.wrapping_add(i32::from(x).wrapping_mul(byte((k + left_out(inputs)) * size + o)));
+                    for (k, x) in elements.clone() {
+                        acc = acc.wrapping_add(x.wrapping_mul(byte((k + left_out(inputs)) * size + o)));
                     }
                     let multiplier = multipliers.get(o / 2).map_or(0, |&m| (m >> (16 * (o % 2))) & 0xffff);
                     let product = ((i64::from(acc) * i64::from(multiplier)) >> 16) as i32;
@@ -227,7 +245,7 @@ pub(super) mod portable {
 
 #[cfg(tinymlp_arch = "armv6m")]
 mod asm {
-    use super::{EIGHT, eights, group_len, last, left_out};
+    use super::{EIGHT, LIST, eights, group_len, last, left_out};
     use core::arch::naked_asm;
 
     /// One row; gives the sum of the results plus 128.
@@ -270,7 +288,7 @@ mod asm {
     /// What the assembly is told of a layer. The order of the fields is the assembly's.
     #[repr(C)]
     pub(super) struct Shape {
-        /// Number of inputs.
+        /// Number of inputs; of an operand that is a list, bytes of a group's weights.
         inputs: usize,
         /// Results to write.
         outputs: usize,
@@ -281,6 +299,9 @@ mod asm {
     }
 
     const fn shape(inputs: usize, outputs: usize, group: usize, skip: usize) -> Shape {
+        if skip == LIST {
+            return Shape { inputs: group * inputs, outputs, left_out: 0, skip: 0 };
+        }
         // A load, perhaps a test, and three instructions an output.
         let code = 2 + if skip > 0 { 4 } else { 0 } + 6 * group;
         Shape { inputs, outputs, left_out: left_out(inputs), skip: left_out(inputs) * code }
@@ -315,6 +336,17 @@ mod asm {
                 low!($k, "0", "r4"), low!($k, "1", "r5"), low!($k, "2", "r6"), low!($k, "3", "r7"),
                 high!($k, "4", "r8"), high!($k, "5", "r9"), high!($k, "6", "r10"), high!($k, "7", "r11"),
                 high!($k, "8", "r12"), high!($k, "9", "lr"), " 4:\n",
+            )
+        };
+    }
+    /// All outputs of a group of eight for the next input of a list.
+    #[rustfmt::skip]
+    macro_rules! entry {
+        () => {
+            concat!(
+                " ldm r1!, {{r0, r2}}\n add r0, lr\n", low!("0", "0", "r4"), low!("0", "1", "r5"),
+                low!("0", "2", "r6"), low!("0", "3", "r7"), high!("0", "4", "r8"), high!("0", "5", "r9"),
+                high!("0", "6", "r10"), high!("0", "7", "r11"),
             )
         };
     }
@@ -398,7 +430,33 @@ mod asm {
             "mov r6, r10",
             "mov r7, r11",
             "push {{r4-r7}}",
-            // The frame: 0 end of x, 4 x, 8 y, 12 end of y, 16 128 * sum of x, 20 shift, 24 rounding, 28 sum of y, 32 first round
+            // The frame: 0 end of x, 4 x, 8 y, 12 end of y, 16 128 * sum of x, 20 shift, 24 rounding, 28 sum of y, 32 first round,
+            // and of a list: 36 bytes of a group's weights
+            ".if {list}",
+            "sub sp, #40",
+            "ldm r3!, {{r4, r5}}",
+            "str r4, [sp, #36]",
+            "adds r5, r5, r2",
+            "str r2, [sp, #8]",
+            "str r5, [sp, #12]",
+            "ldm r1!, {{r6, r7}}",
+            "str r1, [sp, #4]",
+            "adds r1, r1, r7",
+            "str r1, [sp]",
+            "lsls r6, r6, #7",
+            "str r6, [sp, #16]",
+            // The first of the four entries of a round that begins with what makes their number a multiple of four: 52
+            // bytes of code each.
+            "negs r7, r7",
+            "lsls r7, r7, #27",
+            "lsrs r7, r7, #30",
+            "movs r4, #52",
+            "muls r7, r4, r7",
+            "adr r3, 3f",
+            "adds r7, r7, r3",
+            "adds r7, #1",
+            "str r7, [sp, #32]",
+            ".else",
             "sub sp, #36",
             "ldm r3!, {{r4-r7}}",
             "adr r3, 3f",
@@ -415,6 +473,7 @@ mod asm {
             "str r4, [sp]",
             "subs r1, r1, r6",
             "str r1, [sp, #4]",
+            ".endif",
             "ldm r0!, {{r4, r5}}",
             "str r4, [sp, #20]",
             "str r5, [sp, #24]",
@@ -461,12 +520,23 @@ mod asm {
             "mov lr, r3",
             ".endif",
             "ldr r1, [sp, #4]",
-            ".if {skip} < 2",
+            ".if {list}",
+            "mov lr, r0",
+            ".endif",
+            ".if {skip} != 2",
             "ldr r2, [sp, #32]",
             "bx r2",
             ".endif",
             ".balign 4",
             "3:",
+            ".if {list}",
+            concat!(entry!(), entry!(), entry!(), entry!()),
+            "cmp r1, r12",
+            "bne 3b",
+            "mov r0, lr",
+            "ldr r3, [sp, #36]",
+            "adds r0, r0, r3",
+            ".else",
             ".if {skip} == 2",
             "ldr r2, [r1]",
             "cmp r2, #0",
@@ -509,6 +579,7 @@ mod asm {
             "adds r0, #({g} * 4)",
             "adds r1, #4",
             "b 7b",
+            ".endif",
             ".endif",
             "8:",
             "ldr r1, [sp, #20]",
@@ -557,7 +628,7 @@ mod asm {
             "b 2b",
             "9:",
             "ldr r0, [sp, #28]",
-            "add sp, #36",
+            "add sp, #({list} * 4 + 36)",
             "pop {{r4-r7}}",
             "mov r8, r4",
             "mov r9, r5",
@@ -566,6 +637,7 @@ mod asm {
             "pop {{r4-r7, pc}}",
             g = const G,
             skip = const SKIP,
+            list = const (SKIP == LIST) as usize,
             time = const TIME,
             wide = const WIDE as usize,
             bytes = const BYTES as usize,

@@ -6,9 +6,11 @@
 //! that back: `sum of x * w = sum of x * (w + 128) - 128 * sum of x`.
 
 mod gemm;
+mod list;
 mod offset;
 
-pub use gemm::{EIGHT, Gemm, GemmBytes, eights, last, left_out, stream_len};
+pub use gemm::{EIGHT, Gemm, GemmBytes, LIST, eights, last, left_out, stream_len};
+pub use list::List;
 pub use offset::Offset;
 
 /// Words of a row of `elements` activations: their sum, then four bytes a word.
@@ -16,9 +18,15 @@ pub const fn words(elements: usize) -> usize {
     1 + elements.div_ceil(4)
 }
 
+/// Words of a row of `elements` activations as a [`List`]: their sum, the bytes of the list, and at most as many pairs.
+pub const fn list_words(elements: usize) -> usize {
+    2 + 2 * elements
+}
+
 /// The portable loops over slices, for the host simulation.
 #[cfg(all(feature = "dynamic", not(tinymlp_arch = "armv6m")))]
 pub mod dynamic {
     pub use super::gemm::portable::{gemm, gemm_bytes};
+    pub use super::list::list;
     pub use super::offset::offset;
 }

@@ -2,7 +2,7 @@
 
 use crate::plan::cost::{Cost, Function, Instructions, Seen};
 use crate::plan::kernels::{self, Buffer, Constant, Field, Fields, Kernel};
-use tinymlp::arch::armv6m::{dynamic, eights, last, left_out, words};
+use tinymlp::arch::armv6m::{LIST, dynamic, eights, last, left_out, list_words, words};
 
 /// See [`tinymlp::arch::armv6m::Gemm`] and `GemmBytes`.
 #[derive(Clone, Debug)]
@@ -28,6 +28,8 @@ pub enum Skip {
     Each,
     /// Four at once, and each.
     Words,
+    /// Each, by a list of the others: see [`Gemm::lists`].
+    List = LIST as isize,
 }
 
 /// How far the time of the epilogue may depend on the data.
@@ -57,6 +59,11 @@ pub fn multiplier_shifts(multiplier: &[i32]) -> Option<Vec<u32>> {
 }
 
 impl Gemm {
+    /// Whether a layer can read its operand as a list.
+    pub fn lists(from: &kernels::Gemm) -> bool {
+        from.inputs.is_multiple_of(8) && last(from.outputs) == 0
+    }
+
     /// The layer `from`. Its multipliers have [`multiplier_shifts`].
     pub fn new(from: &kernels::Gemm, bytes: bool, skip: Skip, time: Time) -> Self {
         let kernels::Gemm { rows, inputs, outputs, ref weight, ref bias, ref multiplier, .. } = *from;
@@ -113,18 +120,21 @@ struct Case {
 impl Gemm {
     /// Instructions of a row. Counted from the assembly.
     fn instructions(&self, case: Case) -> f64 {
+        let call = if self.skip == Skip::List { 40.0 } else { 35.0 };
         [(8, eights(self.outputs)), (last(self.outputs), 1)]
             .into_iter()
             .filter(|&(size, groups)| size > 0 && groups > 0)
-            .map(|(size, groups)| 35.0 + groups as f64 * self.group(size, case) - 1.0)
+            .map(|(size, groups)| call + groups as f64 * self.group(size, case) - 1.0)
             .sum()
     }
 
     /// Instructions of a row in the mean of what was seen.
     pub fn mean(&self, seen: &Seen) -> f64 {
+        let list = self.skip == Skip::List;
+        let listed = |size| seen.listed(self.inputs, size);
         self.instructions(Case {
-            inputs: seen.elements(self.inputs),
-            fours: seen.groups(self.inputs, 4),
+            inputs: if list { listed(1) } else { seen.elements(self.inputs) },
+            fours: if list { listed(4) } else { seen.groups(self.inputs, 4) },
             negative: seen.lowest,
             limited: if self.time == Time::Relu { seen.highest } else { seen.lowest + seen.highest },
         })
@@ -140,6 +150,7 @@ impl Gemm {
         };
         let words = self.skip == Skip::Words;
         let begin = 1 + first + others + if g < 10 { 2 } else { 0 } + 1 + if words { 0 } else { 2 };
+        let list = self.skip == Skip::List;
         let fours = n(self.inputs.div_ceil(4));
         let end = match g {
             0..=8 => 2,
@@ -154,6 +165,8 @@ impl Gemm {
             (false, false) => 0.0,
         };
         let rounds = match words {
+            // And before and after the rounds.
+            _ if list => case.fours * 2.0 + 1.0 + 3.0,
             false => fours * n(round),
             true => {
                 let zero = if g > 8 { 4 } else { 3 } + 3 + end;
@@ -164,6 +177,7 @@ impl Gemm {
         let loaded = if words { 4.0 * case.fours } else { n(self.inputs) };
         let products = match self.skip {
             Skip::None => loaded * n(1 + 3 * g),
+            Skip::List => case.inputs * n(2 + 3 * g),
             _ => loaded * 3.0 + case.inputs * n(3 * g),
         };
         let shift = match (self.wide, g) {
@@ -188,13 +202,22 @@ impl Gemm {
     fn code(&self, g: usize) -> usize {
         let biases = if g >= 8 { 14 + 3 * (g - 8) } else { 1 + g.min(4) + 3 * g.saturating_sub(4) };
         let begin = 27 + 1 + biases + if g < 10 { 2 } else { 0 } + 1;
+        let list = self.skip == Skip::List;
         let (jump, test) = match (self.skip, g > 8) {
+            // What prepares the list, and where a group's weights begin.
+            (Skip::List, _) => (2, 5 + 1),
             (Skip::Words, true) => (0, 4 + 4),
             (Skip::Words, false) => (0, 3 + 4),
             _ => (2, 0),
         };
-        let input = 1 + if self.skip == Skip::None { 0 } else { 2 } + 3 * g;
+        let input = 3 * g
+            + match self.skip {
+                Skip::None => 1,
+                Skip::List => 2,
+                _ => 3,
+            };
         let round = match g {
+            _ if list => 2 + 3,
             0..=8 => 2 + 2,
             9 => 3 + 3,
             _ => 3 + 4,
@@ -208,6 +231,11 @@ impl Gemm {
         let finish = 1 + usize::from(self.wide) + if self.bytes { 3 } else { 0 } + 6 + 8;
         // And perhaps two bytes before an address that is a multiple of four.
         2 * (begin + jump + test + 4 * input + round + g * scale + self.stores(g) + finish) + 2
+    }
+
+    /// Words of a row of the operand.
+    fn operand_words(&self) -> usize {
+        if self.skip == Skip::List { list_words(self.inputs) } else { words(self.inputs) }
     }
 
     /// Instructions that load what results are made with, and store those of a group of `g`.
@@ -235,16 +263,17 @@ impl Kernel for Gemm {
 
     fn run(&self, x: &[&Buffer], y: &mut Buffer) {
         let Buffer::Words(x) = x[0] else { unreachable!("the layer takes words") };
-        for (r, x) in x.chunks_exact(words(self.inputs)).enumerate() {
+        let kind = [self.wide, self.skip == Skip::List];
+        for (r, x) in x.chunks_exact(self.operand_words()).enumerate() {
             match y {
                 Buffer::Words(y) => {
                     let width = words(self.outputs);
                     let size = [self.inputs, self.outputs];
-                    dynamic::gemm_bytes(&self.stream, self.wide, x, size, &mut y[r * width..(r + 1) * width]);
+                    dynamic::gemm_bytes(&self.stream, kind, x, size, &mut y[r * width..(r + 1) * width]);
                 }
                 Buffer::I8(y) => {
                     let y = &mut y[r * self.outputs..(r + 1) * self.outputs];
-                    dynamic::gemm(&self.stream, self.wide, x, self.inputs, y);
+                    dynamic::gemm(&self.stream, kind, x, self.inputs, y);
                 }
                 _ => unreachable!("the layer gives words or int8"),
             }
@@ -265,7 +294,7 @@ impl Kernel for Gemm {
 
     fn views(&self) -> Vec<Vec<usize>> {
         let y = if self.bytes { words(self.outputs) } else { self.outputs };
-        vec![vec![self.rows, words(self.inputs)], vec![self.rows, y]]
+        vec![vec![self.rows, self.operand_words()], vec![self.rows, y]]
     }
 
     fn cost(&self, seen: &Seen) -> Option<Cost> {
@@ -281,7 +310,7 @@ impl Kernel for Gemm {
         Some(Cost {
             instructions: instructions.times(self.rows),
             code: code.collect(),
-            stack: 72,
+            stack: if self.skip == Skip::List { 76 } else { 72 },
             head: 16 * self.calls() / self.rows.max(1),
             fixed: self.skip == Skip::None && self.time == Time::Constant,
             ..Cost::default()
