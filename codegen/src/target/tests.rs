@@ -232,3 +232,29 @@ fn flags_choose_among_the_cores_of_a_triple() {
         assert_eq!(Core::of_build(triple, flags), core, "{triple} {flags}");
     }
 }
+
+/// Every weight times every activation, on every core in every mode: the bias takes back the product of one row, so that
+/// its result shows a deviation of one; the other row leaves the weight.
+#[test]
+fn every_product_is_exact() {
+    let weights: Vec<i8> = (-127..=127).collect();
+    for x in -128..127i8 {
+        let inputs = 4;
+        let mut weight = vec![0; inputs * weights.len()];
+        weight.iter_mut().step_by(inputs).zip(&weights).for_each(|(w, &of)| *w = of);
+        let bias = weights.iter().map(|&w| -i32::from(w) * i32::from(x)).collect();
+        // Nearly 1/2.
+        let multiplier = vec![0x7fff_0000; weights.len()];
+        let limits = Limits { ty: Type::I8, zero_point: 0, min: -128, max: 127 };
+        let outputs = weights.len();
+        let gemm = Gemm { rows: 2, inputs, outputs, weight, bias, multiplier, shift: 0, limits };
+        let case = Case { gemm, x_zero_point: -128, x: vec![x, -128, -128, -128, x + 1, -128, -128, -128] };
+        assert!(results(&case.gemm, &case)[..outputs].iter().all(|&y| y == 0));
+        for core in Core::ALL {
+            let Some(architecture) = core.architecture() else { continue };
+            for target in targets(core) {
+                assert!(!compare(architecture, &case, target).is_empty(), "{core} does not take the layer");
+            }
+        }
+    }
+}
