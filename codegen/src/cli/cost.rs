@@ -65,7 +65,7 @@ pub(super) fn totals(report: &Report) -> Vec<String> {
     let estimated = report.layers.iter().filter(|l| l.predicted.as_ref().is_some_and(|cost| !cost.counted)).count();
     if estimated > 0 {
         lines.push(format!(
-            "the figures of {estimated} portable kernels are estimates, their most a guess: the compiler makes them"
+            "portable kernels are the compiler's: their figures ({estimated} of the steps) are estimates, their most a guess"
         ));
     }
     lines

@@ -177,11 +177,17 @@ fn markdown(rows: &[Row], rustc: &str) -> String {
             .iter()
             .find_map(|row| row.figures.as_ref())
             .map_or(0.0, |f| f.instructions_mean / f.instructions_per_mac);
-        let found = of_model.iter().find_map(|row| row.figures.as_ref()?.quality).map(quality).unwrap_or_default();
+        let found =
+            of_model.iter().find_map(|row| row.figures.as_ref()?.quality).map_or(String::new(), |found| match found {
+                Quality::Accuracy { quantized, float } => {
+                    format!("; accuracy {:.2} % (float {:.2} %)", 100.0 * quantized, 100.0 * float)
+                }
+                Quality::Score { quantized, float } => format!("; score {quantized:.4} (float {float:.4})"),
+            });
         let head = names.iter().map(|name| format!(" {name} |")).collect::<String>();
         let _ = write!(
             text,
-            "\n**{model}** {}, {} multiplications; accuracy or score {found} (float):\n\n\
+            "\n**{model}** {}, {} multiplications{found}:\n\n\
              | core |{head} fastest peer | flash default, size | least flash of a peer | RAM + stack default, size |\n\
              | --- |{} --- | --- | --- | --- |\n",
             of_model[0].shape,
