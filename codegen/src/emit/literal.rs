@@ -162,6 +162,13 @@ fn fill(items: &[String], indent: usize, text: &mut String) {
 
 /// `head = value;` and an end of line.
 pub(super) fn item(head: &str, value: &Literal) -> String {
+    // A type that does not fit the line is broken first.
+    if let (true, Some((before, parameters))) =
+        (head.len() + 2 > WIDTH, head.strip_suffix('>').and_then(|head| head.split_once('<')))
+    {
+        let lines: String = parameters.split(", ").map(|parameter| format!("    {parameter},\n")).collect();
+        return format!("{before}<\n{lines}> = {};\n", value.layout(0, 4, 1));
+    }
     let text = value.layout(0, head.len() + 3, 1);
     let first = text.lines().next().unwrap_or_default().len();
     let on_next = value.layout(4, 4, 1);
