@@ -5,7 +5,10 @@
 //! constants. So the host simulates a target with its own constants, and one generated module runs anywhere.
 //!
 //! This is the only place of the crate with `unsafe`: calls of the assembly, with pointers to arrays whose sizes
-//! are in their types.
+//! are in their types. What the types do not say, the generator does: where in a stream the next group begins
+//! ([`riscv32m`], [`riscv32e`]), and that a list of non-zero inputs comes from the kernel that makes such lists, as its
+//! entries are places of weights ([`armv7em::GemmNonzero`], `armv6m::Gemm` with `SKIP` 3). The assembly does not check these:
+//! with a stream or a list written by hand it may read or write elsewhere.
 //!
 //! The target `thumbv8m.main` says nothing of extensions, so it has the assembly of all its cores: a module generated
 //! for a core with an extension raises a fault on one without.

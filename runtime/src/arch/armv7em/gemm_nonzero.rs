@@ -56,7 +56,7 @@ impl<const X: usize, const O: usize, const N: usize, const FILL: usize> GemmNonz
             {
                 let layer = (&raw const *self).cast();
                 // SAFETY: by the sizes in the types, which the head repeats, the assembly reads this layer, weights of X pairs
-                // at most, and a list of at most W words, and writes what y has. A list has no pair beyond X.
+                // at most, and a list of at most W words, and writes what y has. That the list has no pair beyond X is the word of the kernel that makes it.
                 unsafe { asm::gemm::<FILL, true>(layer, x.as_ptr(), y.as_mut_ptr().cast()) };
             }
             #[cfg(not(tinymlp_arch = "armv7em"))]
