@@ -3,10 +3,12 @@
 use crate::calibrate::{Observer, StuckColumns, calibrate};
 use crate::data::{self, Rows};
 use crate::emit::{Io, Module, emit};
-use crate::error::{Problem, Result};
+use crate::error::{Error, Problem, Result};
 use crate::graph::{Graph, simplify::simplify};
 use crate::import;
 use crate::plan::Plan;
+use crate::quantize::config::Config;
+use crate::quantize::format::Format;
 use crate::quantize::{Options, quantize};
 use crate::report::{Report, report};
 use crate::target::{Core, Mode, Target};
@@ -43,6 +45,9 @@ pub struct Builder {
     calibration: Option<PathBuf>,
     name: Option<String>,
     options: Options,
+    quantization: Option<PathBuf>,
+    weights: Vec<(String, Format)>,
+    arg_max: bool,
     stuck: StuckColumns,
     io: Io,
     core: Option<Core>,
@@ -71,6 +76,9 @@ impl Builder {
             calibration: None,
             name: None,
             options: Options::default(),
+            quantization: None,
+            weights: Vec::new(),
+            arg_max: false,
             stuck: StuckColumns::default(),
             io: Io::Quantized,
             core: None,
@@ -112,6 +120,42 @@ impl Builder {
     #[must_use]
     pub fn int16(mut self, layer: impl Into<String>) -> Self {
         self.options.int16.push(layer.into());
+        self
+    }
+
+    /// Format of the weights of all fully connected layers that say nothing else.
+    #[must_use]
+    pub fn weights(mut self, format: Format) -> Self {
+        self.options.config.weights = Some(format);
+        self
+    }
+
+    /// Format of one layer's weights, by the name of its node.
+    #[must_use]
+    pub fn layer_weights(mut self, layer: impl Into<String>, format: Format) -> Self {
+        self.weights.push((layer.into(), format));
+        self
+    }
+
+    /// Inputs of so many bits, 1 to 8.
+    #[must_use]
+    pub fn input_bits(mut self, bits: u32) -> Self {
+        self.options.config.input_bits = Some(bits);
+        self
+    }
+
+    /// A JSON file that says how inputs and layers are quantized, instead of what the model file says of it: see
+    /// [`Config`].
+    #[must_use]
+    pub fn quantization(mut self, file: impl Into<PathBuf>) -> Self {
+        self.quantization = Some(file.into());
+        self
+    }
+
+    /// Makes the class, an index, the result of a model that gives a number a class.
+    #[must_use]
+    pub fn arg_max(mut self) -> Self {
+        self.arg_max = true;
         self
     }
 
@@ -172,6 +216,9 @@ impl Builder {
         graph.name = self.name.clone().unwrap_or_else(|| {
             self.model.file_stem().map_or_else(|| "model".into(), |s| s.to_string_lossy().into_owned())
         });
+        if self.arg_max {
+            graph.append_arg_max().map_err(|e| e.in_file(&self.model))?;
+        }
         simplify(&mut graph);
         let mut hash = Sha256::new_with_prefix(&bytes);
         for file in self.external_files(&bytes) {
@@ -179,6 +226,27 @@ impl Builder {
             hash.update(std::fs::read(file).unwrap_or_default());
         }
         Ok((graph, hash.finalize().iter().map(|b| format!("{b:02x}")).collect()))
+    }
+
+    /// What the model's file or one beside it says of the quantization, and what the caller says over it.
+    fn config(&self, graph: &Graph) -> Result<Config> {
+        let (place, text) = match (&self.quantization, &graph.quantization) {
+            (Some(file), _) => {
+                let cannot = |e| Problem::new(file.display().to_string(), format!("cannot be read: {e}"));
+                (file, Some(std::fs::read_to_string(file).map_err(cannot)?))
+            }
+            (None, text) => (&self.model, text.clone()),
+        };
+        let mut config = match text {
+            Some(text) => Config::from_json(&text).map_err(|e| Error::from(e).in_file(place))?,
+            None => Config::default(),
+        };
+        config.weights = self.options.config.weights.or(config.weights);
+        config.input_bits = self.options.config.input_bits.or(config.input_bits);
+        for (layer, format) in &self.weights {
+            config.layers.entry(layer.clone()).or_default().weights = Some(*format);
+        }
+        Ok(config)
     }
 
     fn folder(&self) -> &Path {
@@ -206,7 +274,8 @@ impl Builder {
         };
         let rows = Rows::new(&graph, &data::load(file)?, file)?;
         let calibration = calibrate(&graph, &rows, self.stuck).map_err(|e| e.in_file(file))?;
-        let mut plan = quantize(&graph, &calibration, &self.options).map_err(|e| e.in_file(&self.model))?;
+        let options = Options { config: self.config(&graph)?, ..self.options.clone() };
+        let mut plan = quantize(&graph, &calibration, &options).map_err(|e| e.in_file(&self.model))?;
         plan.sha256 = sha256;
         plan.notes.splice(0..0, calibration.notes);
         let target = Target { core: self.core.unwrap_or_default(), mode: self.mode, constant_time: self.constant_time };
@@ -223,7 +292,11 @@ impl Builder {
     /// As [`Builder::compile`], or a folder that cannot be written.
     pub fn generate(&self) -> Result<()> {
         let external = self.external_files(&std::fs::read(&self.model).unwrap_or_default());
-        for file in [Some(&self.model), self.calibration.as_ref()].into_iter().flatten().chain(&external) {
+        for file in [Some(&self.model), self.calibration.as_ref(), self.quantization.as_ref()]
+            .into_iter()
+            .flatten()
+            .chain(&external)
+        {
             println!("cargo::rerun-if-changed={}", file.display());
         }
         let Some(out) = std::env::var_os("OUT_DIR") else {

@@ -32,4 +32,5 @@ pub use builder::{Builder, Compiled};
 pub use calibrate::Observer;
 pub use emit::Io;
 pub use error::{Error, Problem, Result};
+pub use quantize::format::Format;
 pub use target::{Core, Mode, Target};

@@ -204,7 +204,7 @@ pub fn report(graph: &Graph, plan: &Plan, rows: &Rows) -> Report {
             if value.quant.ty == Type::U16 || float.value(value.tensor).len() != value.len() {
                 continue;
             }
-            let (min, max) = value.quant.ty.limits();
+            let (min, max) = value.quant.limits();
             for (&real, q) in float.value(value.tensor).iter().zip(simulator.integers(id)) {
                 noise.add(real.into(), value.quant.real(q));
                 noise.saturated += u64::from(q == min || q == max);

@@ -10,15 +10,26 @@ mod sealed {
     impl Sealed for i32 {}
 }
 
-/// What a buffer may hold: quantized activations (`i8`, `i16`), class indices (`u16`), `i32`.
-pub trait Elementary: Pod + sealed::Sealed {}
-impl Elementary for i8 {}
-impl Elementary for i16 {}
-impl Elementary for u16 {}
-impl Elementary for i32 {}
+/// What a buffer may hold: quantized activations (`i8`, `i16`), class indices (`u16`), sums (`i32`).
+pub trait Elementary: Pod + Ord + sealed::Sealed {
+    /// The smallest value.
+    const LEAST: Self;
+}
+impl Elementary for i8 {
+    const LEAST: Self = i8::MIN;
+}
+impl Elementary for i16 {
+    const LEAST: Self = i16::MIN;
+}
+impl Elementary for u16 {
+    const LEAST: Self = u16::MIN;
+}
+impl Elementary for i32 {
+    const LEAST: Self = i32::MIN;
+}
 
 /// A quantized activation: `i8` or `i16`.
-pub trait Element: Elementary + Into<i32> + Ord + Default {
+pub trait Element: Elementary + Into<i32> + Default {
     /// The smallest value.
     const MIN: i32;
     /// The largest value.

@@ -203,6 +203,7 @@ fn layout<'a>(plan: &Plan, tensors: impl Iterator<Item = (&'a str, ValueId)>) ->
                 Type::I8 => Element::I8,
                 Type::I16 => Element::I16,
                 Type::U16 => Element::U16,
+                Type::I32 => unreachable!("sums stay within a module"),
             };
             let field = Field { name: Some(name.into()), offset, count: value.len(), element };
             let field = Field { offset: field.offset.next_multiple_of(element.bytes()), ..field };

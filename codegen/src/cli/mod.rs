@@ -9,7 +9,8 @@ mod table;
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
-use tinymlp_codegen::{Builder, Core, Io, Mode, Observer, Result};
+use std::str::FromStr;
+use tinymlp_codegen::{Builder, Core, Format, Io, Mode, Observer, Result};
 
 /// Compiles trained MLP-family networks to Rust for microcontrollers.
 #[derive(Debug, Parser)]
@@ -61,9 +62,37 @@ struct Precision {
     /// A layer or input that gets int16 activations (repeatable; `all` for all).
     #[arg(long, value_name = "NAME")]
     int16: Vec<String>,
+    /// Format of weights: int8, int4, ternary, pow2 or pow2-nonzero; of all layers, or of one as LAYER=FORMAT (repeatable).
+    #[arg(long, value_name = "[LAYER=]FORMAT")]
+    weights: Vec<Weights>,
+    /// Inputs of so many bits, 1 to 8.
+    #[arg(long, value_name = "BITS")]
+    input_bits: Option<u32>,
+    /// A JSON file that says how inputs and layers are quantized, instead of what the model file says of it.
+    #[arg(long, value_name = "FILE")]
+    quantization: Option<PathBuf>,
+    /// Give the class, an index, instead of a number a class.
+    #[arg(long)]
+    argmax: bool,
     /// Accept calibration data in which a column never changes from a value other than zero.
     #[arg(long)]
     allow_constant_columns: bool,
+}
+
+/// A format, of all layers or of one.
+#[derive(Clone, Debug)]
+struct Weights {
+    layer: Option<String>,
+    format: Format,
+}
+
+impl FromStr for Weights {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let (layer, format) = text.rsplit_once('=').map_or((None, text), |(layer, f)| (Some(layer.to_owned()), f));
+        Ok(Self { layer, format: format.parse()? })
+    }
 }
 
 /// What the module is for.
@@ -96,6 +125,21 @@ impl Precision {
         let mut builder = builder.observer(self.observer).headroom(self.headroom);
         if self.allow_constant_columns {
             builder = builder.allow_constant_columns();
+        }
+        if self.argmax {
+            builder = builder.arg_max();
+        }
+        if let Some(bits) = self.input_bits {
+            builder = builder.input_bits(bits);
+        }
+        if let Some(file) = &self.quantization {
+            builder = builder.quantization(file);
+        }
+        for Weights { layer, format } in &self.weights {
+            builder = match layer {
+                Some(layer) => builder.layer_weights(layer, *format),
+                None => builder.weights(*format),
+            };
         }
         self.int16.iter().fold(builder, |b, layer| b.int16(layer))
     }

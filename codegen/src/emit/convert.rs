@@ -54,7 +54,7 @@ impl FixedFormat {
 
     /// Whether it holds the real numbers that all integers of a tensor stand for, but for two steps at each end.
     fn holds(self, quant: Quant, offset: f64, scale: f64) -> bool {
-        let (min, max) = quant.ty.limits();
+        let (min, max) = quant.limits();
         let reach = |q: i32| (offset + scale * f64::from(q - quant.zero_point)).abs();
         reach(min + 2).max(reach(max - 2)) <= 2f64.powi(self.integer as i32 - 1)
     }
@@ -110,7 +110,7 @@ pub(super) fn functions(plan: &Plan, io: Io) -> Result<String> {
             }
             Io::Fixed(format) => {
                 let factor = value.quant.scale * 2f64.powi(format.fraction as i32);
-                let reach = value.quant.ty.limits().1 * 2;
+                let reach = value.quant.limits().1 * 2;
                 let Some((m, shift)) = multiplier(factor, i64::from(reach)) else {
                     let reason = format!("a step of {} does not fit the type {}", value.quant.scale, format.name());
                     problems.push(
@@ -203,6 +203,9 @@ fn quantize(plan: &Plan, io: Io, element: &str, text: &mut String, problems: &mu
                 let per_unit = super::float(crate::plan::simulate::per_unit(quant.scale));
                 body.push_str(&statement("convert::from_f32", &[&from, &per_unit, &quant.zero_point.to_string(), &to]));
             }
+        }
+        if quant.max < quant.ty.limits().1 {
+            body.push_str(&statement("convert::at_most", &[&quant.max.to_string(), &to]));
         }
     }
     let result = match &results[..] {

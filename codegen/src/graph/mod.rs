@@ -7,6 +7,7 @@ pub mod eval;
 pub mod expr;
 pub mod simplify;
 
+use crate::error::{Problem, Problems, Result};
 use std::sync::Arc;
 
 pub use expr::Expr;
@@ -27,6 +28,8 @@ pub struct Graph {
     pub inputs: Vec<TensorId>,
     /// Results, in the model's order.
     pub outputs: Vec<Output>,
+    /// What the file says of its quantization: see [`Config`](crate::quantize::config::Config). The graph itself is float.
+    pub quantization: Option<String>,
 }
 
 /// A tensor of fixed shape. Symbolic batch dimensions are 1.
@@ -181,6 +184,41 @@ impl Graph {
     /// Indices of the nodes that read a tensor.
     pub fn consumers(&self, tensor: TensorId) -> Vec<usize> {
         (0..self.nodes.len()).filter(|&n| self.nodes[n].inputs.contains(&tensor)).collect()
+    }
+
+    /// Puts an `ArgMax` over the last axis of every result that is no index yet: the class instead of a number a class.
+    ///
+    /// # Errors
+    /// Every result that has no classes.
+    pub fn append_arg_max(&mut self) -> Result<()> {
+        let mut problems = Problems::default();
+        for k in 0..self.outputs.len() {
+            let (name, tensor) = (self.outputs[k].name.clone(), self.outputs[k].tensor);
+            let shape = self.tensors[tensor].shape.clone();
+            if self.tensors[tensor].kind == Kind::Index {
+                continue;
+            }
+            let Some(axis) = shape.len().checked_sub(1).filter(|&axis| shape[axis] > 1) else {
+                problems.push(
+                    Problem::new(format!("output '{name}'"), format!("has no classes to choose from: {shape:?}"))
+                        .help("leave ArgMax out, or export the model with one output a class"),
+                );
+                continue;
+            };
+            let index = self.tensor(format!("{name}_index"), [&shape[..axis], &[1]].concat(), Kind::Index);
+            let row = self.tensor(format!("{name}_class"), shape[..axis].to_vec(), Kind::Index);
+            let node = |op, input, output| Node {
+                name: format!("{name} class"),
+                origin: "ArgMax".into(),
+                op,
+                inputs: vec![input],
+                output,
+            };
+            self.nodes.push(node(Op::ArgMax { axis, last: false }, tensor, index));
+            self.nodes.push(node(Op::Reshape, index, row));
+            self.outputs[k].tensor = row;
+        }
+        problems.finish(())
     }
 
     /// Whether a tensor is a result of the network.

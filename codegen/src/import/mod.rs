@@ -34,6 +34,7 @@ use self::proto::{FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto,
 use self::value::{Computed, Type, Value, fault};
 use crate::error::{Problem, Problems, Result};
 use crate::graph::{Graph, Output};
+use crate::quantize::config;
 
 /// Depth of functions and branches within each other, and nodes in all, that a model may reach.
 const MAX_DEPTH: usize = 16;
@@ -76,6 +77,8 @@ pub fn from_bytes(name: &str, bytes: &[u8], external_data_dir: Option<&Path>) ->
     }
     let mut graph = import.builder.graph;
     prune(&mut graph);
+    let properties = model.metadata_props.iter().rev();
+    graph.quantization = properties.into_iter().find(|p| p.key == config::KEY).map(|p| p.value.clone());
     import.problems.finish(graph)
 }
 

@@ -27,6 +27,8 @@ pub enum Type {
     I16,
     /// Class indices.
     U16,
+    /// Sums that nothing rounded, for kernels that compare them.
+    I32,
 }
 
 impl Type {
@@ -36,12 +38,17 @@ impl Type {
             Type::I8 => "i8",
             Type::I16 => "i16",
             Type::U16 => "u16",
+            Type::I32 => "i32",
         }
     }
 
     /// Bytes of one element.
     pub fn bytes(self) -> usize {
-        if self == Type::I8 { 1 } else { 2 }
+        match self {
+            Type::I8 => 1,
+            Type::I16 | Type::U16 => 2,
+            Type::I32 => 4,
+        }
     }
 
     /// Smallest and largest quantized value.
@@ -50,6 +57,7 @@ impl Type {
             Type::I8 => (-128, 127),
             Type::I16 => (-32768, 32767),
             Type::U16 => (0, 65535),
+            Type::I32 => (i32::MIN, i32::MAX),
         }
     }
 }
@@ -63,9 +71,26 @@ pub struct Quant {
     pub scale: f64,
     /// The integer that stands for zero.
     pub zero_point: i32,
+    /// The largest integer: the type's, or less for values of fewer bits.
+    pub max: i32,
 }
 
 impl Quant {
+    /// Over all integers of the type.
+    pub fn new(ty: Type, scale: f64, zero_point: i32) -> Self {
+        Self { ty, scale, zero_point, max: ty.limits().1 }
+    }
+
+    /// Non-negative numbers in `bits` bits of an int8, which is 128 less: 0 to `2^bits - 1` are -128 to `2^bits - 129`.
+    pub fn unsigned(bits: u32, scale: f64) -> Self {
+        Self { ty: Type::I8, scale, zero_point: -128, max: (1 << bits) - 129 }
+    }
+
+    /// Smallest and largest integer.
+    pub fn limits(&self) -> (i32, i32) {
+        (self.ty.limits().0, self.max)
+    }
+
     /// The real number `q` stands for.
     pub fn real(&self, q: i32) -> f64 {
         self.scale * f64::from(q - self.zero_point)
@@ -73,7 +98,7 @@ impl Quant {
 
     /// The nearest integer to a real number (half up), saturated; not-a-number gives zero's.
     pub fn quantize(&self, real: f64) -> i32 {
-        let (min, max) = self.ty.limits();
+        let (min, max) = self.limits();
         let q = (real / self.scale + 0.5).floor() + f64::from(self.zero_point);
         if q.is_nan() { self.zero_point } else { q.clamp(f64::from(min), f64::from(max)) as i32 }
     }
@@ -206,7 +231,7 @@ pub struct Output {
 }
 
 /// An integer program.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Plan {
     /// Name of the model.
     pub name: String,

@@ -80,7 +80,12 @@ pub fn quantize(plan: &Plan, input: &Input, x: &[f32]) -> Buffer {
         (Buffer::I16(q), None) => convert::from_f32(x, per_unit(quant.scale), quant.zero_point, q),
         (Buffer::I8(q), Some(f)) => each(x, f, quant.zero_point, q),
         (Buffer::I16(q), Some(f)) => each(x, f, quant.zero_point, q),
-        (Buffer::U16(_) | Buffer::Words(_), _) => unreachable!("an input is a plain activation"),
+        (Buffer::U16(_) | Buffer::I32(_) | Buffer::Words(_), _) => unreachable!("an input is a plain activation"),
+    }
+    match &mut buffer {
+        Buffer::I8(q) => convert::at_most(quant.max as i8, q),
+        Buffer::I16(q) => convert::at_most(quant.max as i16, q),
+        _ => {}
     }
     buffer
 }

@@ -7,7 +7,9 @@
 mod arg_max;
 mod clamp;
 mod concat;
+pub mod config;
 mod decisions;
+pub mod format;
 mod gemm;
 mod map;
 mod mat_mul;
@@ -25,6 +27,7 @@ use crate::plan::kernels::{Kernel, Limits};
 use crate::plan::layout::Layout;
 use crate::plan::{Features, Input, Output, Place, Plan, Quant, Step, Type, Value, ValueId};
 use crate::target::Target;
+use config::Config;
 use decisions::Decisions;
 use ranges::choose_quants;
 use std::collections::HashMap;
@@ -41,11 +44,13 @@ pub struct Options {
     pub headroom: f64,
     /// Nodes, inputs or tensors whose values are int16; `all` for all.
     pub int16: Vec<String>,
+    /// Formats and widths by layer. A layer's name is its node's.
+    pub config: Config,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { observer: Observer::default(), headroom: 0.05, int16: Vec::new() }
+        Self { observer: Observer::default(), headroom: 0.05, int16: Vec::new(), config: Config::default() }
     }
 }
 
@@ -56,10 +61,15 @@ impl Default for Options {
 pub fn quantize(graph: &Graph, calibration: &Calibration, options: &Options) -> Result<Plan> {
     let mut problems = Problems::default();
     let decisions = Decisions::new(graph, options, &mut problems);
-    let quants = choose_quants(graph, calibration, options, &decisions);
+    options.config.check(graph, &mut problems);
+    if !problems.is_empty() {
+        return problems.finish(Plan::default());
+    }
+    let quants = choose_quants(graph, calibration, options, &decisions, &mut problems);
     let mut q = Quantizer {
         graph,
         calibration,
+        config: &options.config,
         decisions,
         quants,
         values: Vec::new(),
@@ -112,6 +122,7 @@ pub fn quantize(graph: &Graph, calibration: &Calibration, options: &Options) -> 
 struct Quantizer<'a> {
     graph: &'a Graph,
     calibration: &'a Calibration,
+    config: &'a Config,
     decisions: Decisions,
     quants: Vec<Option<Quant>>,
     values: Vec<Value>,
@@ -128,7 +139,7 @@ impl Quantizer<'_> {
             let affine = self.decisions.scaler[k].and_then(|n| Some((n, affine_of(graph, &graph.nodes[n])?)));
             let tensor = affine.as_ref().map_or(id, |(n, _)| graph.nodes[*n].output);
             // An input that nothing reads has no calibrated node behind it, but values all the same.
-            let quant = self.quants[tensor].unwrap_or(Quant { ty: Type::I8, scale: 1.0, zero_point: 0 });
+            let quant = self.quants[tensor].unwrap_or(Quant::new(Type::I8, 1.0, 0));
             let value = self.value(tensor, quant, Place::Input(k));
             self.value_of.insert(id, value);
             self.value_of.insert(tensor, value);
@@ -266,10 +277,10 @@ impl Quantizer<'_> {
     /// A new value in the arena for the result of node `k`, and its limits with the clamp that joined the node.
     fn result(&mut self, k: usize) -> (ValueId, Quant, Limits) {
         let tensor = self.decisions.result(self.graph, k);
-        let quant = self.quants[tensor].unwrap_or(Quant { ty: Type::I8, scale: 1.0, zero_point: 0 });
+        let quant = self.quants[tensor].unwrap_or(Quant::new(Type::I8, 1.0, 0));
         let value = self.value(tensor, quant, Place::Arena(0));
         self.value_of.insert(tensor, value);
-        let (min, max) = quant.ty.limits();
+        let (min, max) = quant.limits();
         let mut limits = Limits { ty: quant.ty, zero_point: quant.zero_point, min, max };
         if let Some((bounds, _)) = self.decisions.clamp[k] {
             (limits.min, limits.max) = (quant.quantize(bounds.low), quant.quantize(bounds.high));
@@ -314,7 +325,7 @@ impl Quantizer<'_> {
 
     /// The largest magnitude of the integers of a value, from its type.
     fn reach(&self, value: ValueId) -> i64 {
-        let (min, max) = self.values[value].quant.ty.limits();
+        let (min, max) = self.values[value].quant.limits();
         i64::from(max.max(-min))
     }
 }

@@ -1,8 +1,10 @@
 //! The numbers of every tensor: the range it covers, and the scale and zero point for that.
 
+use super::config::InputConfig;
 use super::decisions::Decisions;
 use super::{Options, clamp, scale, softmax};
 use crate::calibrate::{Calibration, Observer, Range};
+use crate::error::{Problem, Problems};
 use crate::graph::{Expr, Graph, Node, Op, TensorId};
 use crate::plan::{Quant, Type};
 
@@ -12,6 +14,7 @@ pub(super) fn choose_quants(
     calibration: &Calibration,
     options: &Options,
     decisions: &Decisions,
+    problems: &mut Problems,
 ) -> Vec<Option<Quant>> {
     let mut quants: Vec<Option<Quant>> = vec![None; graph.tensors.len()];
     // In the order of computation: what a function can reach depends on the numbers of its operand.
@@ -19,7 +22,7 @@ pub(super) fn choose_quants(
     for id in order {
         let ty = decisions.types[id];
         if ty == Type::U16 {
-            quants[id] = Some(Quant { ty, scale: 1.0, zero_point: 0 });
+            quants[id] = Some(Quant::new(ty, 1.0, 0));
             continue;
         }
         let Some(statistics) = &calibration.tensors[id] else { continue };
@@ -42,7 +45,18 @@ pub(super) fn choose_quants(
         let range = Range { low: range.low * wide, high: range.high * wide };
         let reach = producer.map_or(EVERYTHING, |node| reach(graph, decisions, node, &quants));
         let range = Range { low: range.low.max(reach.low.min(0.0)), high: range.high.min(reach.high.max(0.0)) };
-        quants[id] = Some(scale::quant(ty, range));
+        quants[id] = match input_of(graph, decisions, id).and_then(|name| options.config.input(name)) {
+            Some(input) if ty == Type::I8 => Some(input_quant(&input, range)),
+            Some(_) => {
+                let name = &graph.tensors[id].name;
+                problems.push(
+                    Problem::new(format!("input '{name}'"), "has both int16 activations and a number of bits")
+                        .help("leave one of the two out"),
+                );
+                Some(scale::quant(ty, range))
+            }
+            None => Some(scale::quant(ty, range)),
+        };
     }
     for id in 0..graph.tensors.len() {
         if quants[id].is_none() {
@@ -50,6 +64,30 @@ pub(super) fn choose_quants(
         }
     }
     quants
+}
+
+/// The input whose quantized values a tensor holds.
+fn input_of<'g>(graph: &'g Graph, decisions: &Decisions, id: TensorId) -> Option<&'g str> {
+    let holds = |(&input, scaler): (&TensorId, &Option<usize>)| {
+        let tensor = scaler.map_or(input, |k| graph.nodes[k].output);
+        (tensor == id).then_some(graph.tensors[input].name.as_str())
+    };
+    graph.inputs.iter().zip(&decisions.scaler).find_map(holds)
+}
+
+/// The numbers of an input of a few bits.
+fn input_quant(config: &InputConfig, range: Range) -> Quant {
+    let lowest = Type::I8.limits().0;
+    let max = lowest + (1 << config.bits) - 1;
+    if let Some(scale) = config.scale {
+        return Quant { ty: Type::I8, scale, zero_point: config.zero_point.unwrap_or(lowest), max };
+    }
+    let scale = f64::from(((range.high - range.low) / f64::from(max - lowest)) as f32);
+    if !scale.is_normal() {
+        return Quant { max, ..Quant::new(Type::I8, 1.0, lowest) };
+    }
+    let zero_point = (f64::from(lowest) - range.low / scale).round() as i32;
+    Quant { ty: Type::I8, scale, zero_point: zero_point.clamp(lowest, max), max }
 }
 
 const EVERYTHING: Range = Range { low: f64::NEG_INFINITY, high: f64::INFINITY };
@@ -62,7 +100,7 @@ fn reach(graph: &Graph, decisions: &Decisions, node: &Node, quants: &[Option<Qua
     }
     let (Op::Map(expr), &[operand]) = (&node.op, node.inputs.as_slice()) else { return EVERYTHING };
     let Some(x) = quants[decisions.shares[operand]] else { return EVERYTHING };
-    let (min, max) = x.ty.limits();
+    let (min, max) = x.limits();
     let step = if x.ty == Type::I16 { 16 } else { 1 };
     let values = (min..=max).step_by(step).map(|q| expr.eval(&[x.real(q)])).filter(|v| v.is_finite());
     let reached = values.fold(Range { low: f64::INFINITY, high: f64::NEG_INFINITY }, |r, v| Range {

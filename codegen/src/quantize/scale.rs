@@ -11,10 +11,10 @@ pub(super) fn quant(ty: Type, range: Range) -> Quant {
     let scale = f64::from((width / steps) as f32);
     if scale <= 0.0 || !scale.is_normal() {
         // Always zero (or nearly): any scale will do.
-        return Quant { ty, scale: 1.0, zero_point: 0 };
+        return Quant::new(ty, 1.0, 0);
     }
     let zero_point = if ty == Type::I16 { 0 } else { (f64::from(min) - range.low / scale).round() as i32 };
-    Quant { ty, scale, zero_point: zero_point.clamp(min, max) }
+    Quant::new(ty, scale, zero_point.clamp(min, max))
 }
 
 /// Multipliers for [`tinymlp::requantize`] of accumulators of at most `bound`, and their common shift. `None` where

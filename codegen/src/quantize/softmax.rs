@@ -10,8 +10,8 @@ use std::sync::Arc;
 /// The fixed numbers of a softmax's output: 0 to 1 over all integers (int8), over the positive ones (int16).
 pub(super) fn quant(ty: Type) -> Quant {
     match ty {
-        Type::I16 => Quant { ty, scale: 1.0 / 32768.0, zero_point: 0 },
-        _ => Quant { ty, scale: 1.0 / 256.0, zero_point: -128 },
+        Type::I16 => Quant::new(ty, 1.0 / 32768.0, 0),
+        _ => Quant::new(ty, 1.0 / 256.0, -128),
     }
 }
 
@@ -39,7 +39,7 @@ pub(super) fn lower(q: &mut Quantizer, k: usize, node: &Node, axis: usize, log: 
         let constants = |one: f64| {
             let multiplier = [x.scale / y.scale * one, std::f64::consts::LN_2 / 4096.0 / y.scale * one].map(f64::round);
             let offset = f64::from(y.zero_point) * one + one / 2.0;
-            let (min, max) = x.ty.limits();
+            let (min, max) = x.limits();
             // The sum of the exponentials is at most `row` times the largest, 1.
             let logarithm = (row as f64).log2() * 4096.0 + 1.0;
             let bound = f64::from(max - min) * multiplier[0] + logarithm * multiplier[1] + offset.abs();

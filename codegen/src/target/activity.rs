@@ -28,7 +28,7 @@ impl Activity {
             for (id, (rows, limits)) in nonzero.iter_mut().zip(&mut limits).enumerate() {
                 let (zero, features) = (plan.values[id].quant.zero_point, plan.values[id].features().max(1));
                 let integers = simulator.integers(id as ValueId);
-                let (min, max) = plan.values[id].quant.ty.limits();
+                let (min, max) = plan.values[id].quant.limits();
                 limits[0] += integers.iter().filter(|&&q| q == min).count();
                 limits[1] += integers.iter().filter(|&&q| q == max).count();
                 limits[2] += integers.len();

@@ -59,7 +59,7 @@ pub(super) fn value(features: usize, zero_point: i32) -> Value {
     Value {
         name: String::new(),
         shape: vec![2, features],
-        quant: Quant { ty: Type::I8, scale: 1.0, zero_point },
+        quant: Quant::new(Type::I8, 1.0, zero_point),
         place: Place::Arena(0),
         tensor: 0,
         layout: Default::default(),

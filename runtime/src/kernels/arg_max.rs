@@ -1,6 +1,6 @@
 //! Index of the largest element: ONNX `ArgMax`.
 
-use crate::Element;
+use crate::Elementary;
 
 /// Index of the largest of `AXIS` elements, for each of `OUTER x INNER` places.
 #[derive(Clone, Copy, Debug)]
@@ -12,7 +12,7 @@ pub struct ArgMax {
 impl ArgMax {
     /// Computes all indices.
     #[inline(always)]
-    pub fn run<X: Element, const INNER: usize, const AXIS: usize, const OUTER: usize>(
+    pub fn run<X: Elementary, const INNER: usize, const AXIS: usize, const OUTER: usize>(
         &self,
         x: &[[[X; INNER]; AXIS]; OUTER],
         y: &mut [[u16; INNER]; OUTER],
@@ -23,14 +23,13 @@ impl ArgMax {
 }
 
 /// [`ArgMax`] over slices.
-pub fn arg_max<X: Element>(mut x: &[X], axis: usize, inner: usize, last: bool, mut y: &mut [u16]) {
+pub fn arg_max<X: Elementary>(mut x: &[X], axis: usize, inner: usize, last: bool, mut y: &mut [u16]) {
     let (axis, inner) = (axis.max(1), inner.max(1));
     let block = axis.wrapping_mul(inner);
     while let (Some(x), Some(y)) = (x.split_off(..block), y.split_off_mut(..inner)) {
         for (i, y) in y.iter_mut().enumerate() {
-            let (mut largest, mut index) = (X::MIN, 0);
+            let (mut largest, mut index) = (X::LEAST, 0);
             for (k, &x) in x.iter().skip(i).step_by(inner).enumerate() {
-                let x = x.into();
                 if x > largest || (last && x == largest) {
                     (largest, index) = (x, k as u16);
                 }

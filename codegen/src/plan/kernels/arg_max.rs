@@ -20,7 +20,10 @@ impl Kernel for ArgMax {
     fn run(&self, x: &[&Buffer], y: &mut Buffer) {
         let [_, axis, inner] = self.extents;
         let Buffer::U16(y) = y else { unreachable!("an index is a u16") };
-        activation!(x[0], x => dynamic::arg_max(x, axis, inner, self.last, y));
+        match x[0] {
+            Buffer::I32(x) => dynamic::arg_max(x, axis, inner, self.last, y),
+            x => activation!(x, x => dynamic::arg_max(x, axis, inner, self.last, y)),
+        }
     }
 
     fn constant(&self) -> Constant {

@@ -24,7 +24,28 @@ pub struct Gemm {
     pub limits: Limits,
 }
 
+/// A fully connected layer of any kind.
+#[derive(Clone, Copy, Debug)]
+pub struct Dense<'a> {
+    /// Its numbers. With masks, the biases do not contain the operand's zero point.
+    pub layer: &'a Gemm,
+    /// `outputs x inputs`: the bits that count of the operand, whose zero point is -128; all, if none.
+    pub masks: Option<&'a [u8]>,
+    /// Whether its sums are the result. Then it has no multipliers.
+    pub sums: bool,
+}
+
 impl Gemm {
+    /// The weights as a constant.
+    pub(super) fn weights(&self) -> Field {
+        Field::Array {
+            element: "i8",
+            width: 1,
+            extents: vec![self.outputs, self.inputs],
+            values: self.weight.iter().map(|&w| w.into()).collect(),
+        }
+    }
+
     /// The same layer for operands and results whose element `x[k]` or `y[k]` lies at `k`.
     pub fn sorted(&self, x: Option<&[usize]>, y: Option<&[usize]>) -> Gemm {
         let mut layer = self.clone();
@@ -58,16 +79,10 @@ impl Kernel for Gemm {
     }
 
     fn constant(&self) -> Constant {
-        let weight = Field::Array {
-            element: "i8",
-            width: 1,
-            extents: vec![self.outputs, self.inputs],
-            values: self.weight.iter().map(|&w| w.into()).collect(),
-        };
         Constant {
             ty: format!("Gemm<{}, {}, {}>", self.limits.ty.name(), self.inputs, self.outputs),
             fields: Fields::Named(vec![
-                ("weight", weight),
+                ("weight", self.weights()),
                 ("bias", Field::row("i32", 4, self.bias.clone())),
                 ("multiplier", Field::row("i32", 4, self.multiplier.clone())),
                 ("shift", Field::Integer(self.shift.into())),

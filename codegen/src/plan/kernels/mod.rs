@@ -11,6 +11,8 @@ pub mod avr;
 mod concat;
 mod div;
 mod gemm;
+mod gemm_masked;
+mod gemm_sums;
 pub mod helium;
 mod lookup;
 mod mat_mul;
@@ -27,7 +29,9 @@ pub use affine::Affine;
 pub use arg_max::ArgMax;
 pub use concat::Concat;
 pub use div::Div;
-pub use gemm::Gemm;
+pub use gemm::{Dense, Gemm};
+pub use gemm_masked::GemmMasked;
+pub use gemm_sums::GemmSums;
 pub use lookup::{Interpolate, Lookup};
 pub use mat_mul::MatMul;
 pub use mul::Mul;
@@ -65,6 +69,11 @@ pub trait Kernel: Debug + Send + Sync {
         None
     }
 
+    /// The layer's numbers, if it is a portable fully connected one of any kind.
+    fn dense(&self) -> Option<Dense<'_>> {
+        self.gemm().map(|layer| Dense { layer, masks: None, sums: false })
+    }
+
     /// The table, if it is a portable function of int8, of which a target's own kernel can be made.
     fn lookup(&self) -> Option<&Lookup> {
         None
@@ -100,6 +109,8 @@ pub enum Buffer {
     I16(Vec<i16>),
     /// Class indices.
     U16(Vec<u16>),
+    /// Sums.
+    I32(Vec<i32>),
     /// A value packed into words.
     Words(Vec<i32>),
 }
@@ -111,6 +122,7 @@ impl Buffer {
             Type::I8 => Buffer::I8(vec![0; len]),
             Type::I16 => Buffer::I16(vec![0; len]),
             Type::U16 => Buffer::U16(vec![0; len]),
+            Type::I32 => Buffer::I32(vec![0; len]),
         }
     }
 
@@ -120,6 +132,7 @@ impl Buffer {
             Type::I8 => Buffer::I8(integers.iter().map(|&q| q as i8).collect()),
             Type::I16 => Buffer::I16(integers.iter().map(|&q| q as i16).collect()),
             Type::U16 => Buffer::U16(integers.iter().map(|&q| q as u16).collect()),
+            Type::I32 => Buffer::I32(integers.to_vec()),
         }
     }
 
@@ -129,7 +142,7 @@ impl Buffer {
             Buffer::I8(v) => v.iter().map(|&q| q.into()).collect(),
             Buffer::I16(v) => v.iter().map(|&q| q.into()).collect(),
             Buffer::U16(v) => v.iter().map(|&q| q.into()).collect(),
-            Buffer::Words(v) => v.clone(),
+            Buffer::I32(v) | Buffer::Words(v) => v.clone(),
         }
     }
 
@@ -139,7 +152,7 @@ impl Buffer {
             Buffer::I8(v) => v.iter().map(|&q| q as u8).collect(),
             Buffer::I16(v) => v.iter().flat_map(|q| q.to_le_bytes()).collect(),
             Buffer::U16(v) => v.iter().flat_map(|q| q.to_le_bytes()).collect(),
-            Buffer::Words(v) => v.iter().flat_map(|q| q.to_le_bytes()).collect(),
+            Buffer::I32(v) | Buffer::Words(v) => v.iter().flat_map(|q| q.to_le_bytes()).collect(),
         }
     }
 }
@@ -150,9 +163,7 @@ macro_rules! activation {
         match $buffer {
             $crate::plan::kernels::Buffer::I8($x) => $body,
             $crate::plan::kernels::Buffer::I16($x) => $body,
-            $crate::plan::kernels::Buffer::U16(_) | $crate::plan::kernels::Buffer::Words(_) => {
-                unreachable!("portable kernels get activations, neither indices nor packed ones")
-            }
+            _ => unreachable!("portable kernels get activations, neither indices, sums nor packed ones"),
         }
     };
 }
@@ -212,7 +223,7 @@ pub enum Field {
     Limits(Limits),
     /// Integers of an element type, nested as the extents say.
     Array {
-        /// `i8`, `i16`, `u16`, `i32`, `isize`.
+        /// `i8`, `u8`, `i16`, `u16`, `i32`, `isize`.
         element: &'static str,
         /// Bytes of an element.
         width: usize,

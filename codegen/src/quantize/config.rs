@@ -1,0 +1,229 @@
+//! What a model was tuned for, or what its user asks for: formats of weights, widths of values, masks.
+//!
+//! Tuned models carry it as JSON in the ONNX file's metadata under [`KEY`]; a file of the same form takes its place.
+
+use super::format::Format;
+use crate::error::{Problem, Problems};
+use crate::graph::{Graph, Op};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The key in an ONNX file's `metadata_props`.
+pub const KEY: &str = "tinymlp.quantization";
+
+/// The version of the form.
+const VERSION: u32 = 1;
+
+/// Quantization by input and layer. What is not said is chosen from the calibration data.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// 1.
+    pub version: u32,
+    /// Format of the weights of layers that say nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<Format>,
+    /// Bits of inputs that say nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_bits: Option<u32>,
+    /// By name of an input.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub inputs: BTreeMap<String, InputConfig>,
+    /// By name of a fully connected layer's node.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub layers: BTreeMap<String, LayerConfig>,
+}
+
+/// Of an input: `q = clamp(round(x / scale) + zero_point, -128, 2^bits - 129)`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InputConfig {
+    /// 1 to 8.
+    pub bits: u32,
+    /// Real size of one step. Without it, scale and zero point come from the calibration data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scale: Option<f64>,
+    /// The integer that stands for zero: -128, if not given beside a scale.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zero_point: Option<i32>,
+}
+
+/// Of a fully connected layer.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LayerConfig {
+    /// Format of the weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<Format>,
+    /// Real size of the weight 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scale: Option<Scale>,
+    /// Truncated ReLU (the paper's QReLU) instead of rounding to a calibrated range: the result is
+    /// `clamp(floor(sum / 2^shift), 0, 2^bits - 1)`. A `Relu` has to follow, and all outputs have one scale.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shift: Option<u32>,
+    /// Bits of the result of a truncated ReLU, 1 to 8: 8, if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bits: Option<u32>,
+    /// By output and input, the bits of the operand that count: `sum += w * ((q - zero_point) & mask)`. The zero point is
+    /// -128. A summand whose mask is 0 is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub masks: Option<Vec<Vec<u8>>>,
+}
+
+/// Scales of a layer's weights.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Scale {
+    /// Of all outputs.
+    Layer(f64),
+    /// By output.
+    Outputs(Vec<f64>),
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let (inputs, layers) = (BTreeMap::new(), BTreeMap::new());
+        Self { version: VERSION, weights: None, input_bits: None, inputs, layers }
+    }
+}
+
+impl Config {
+    /// From JSON.
+    ///
+    /// # Errors
+    /// Text of another form or version.
+    pub fn from_json(text: &str) -> Result<Self, Problem> {
+        let problem = |reason: String| Problem::new("quantization", reason);
+        let value: serde_json::Value =
+            serde_json::from_str(text).map_err(|e| problem(format!("this is no JSON: {e}")))?;
+        match value.get("version").and_then(serde_json::Value::as_u64) {
+            Some(version) if version == u64::from(VERSION) => {}
+            Some(version) => {
+                return Err(problem(format!("is of version {version}; this release reads version {VERSION}"))
+                    .help("tune the model again with this release, or use the one that wrote it"));
+            }
+            None => {
+                return Err(problem("has no \"version\"".into())
+                    .help("write {\"version\": 1, \"layers\": {\"fc1\": {\"weights\": \"int4\"}}}"));
+            }
+        }
+        serde_json::from_value(value).map_err(|e| problem(e.to_string()))
+    }
+
+    /// As JSON.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// What holds for a layer.
+    pub fn layer(&self, name: &str) -> LayerConfig {
+        let own = self.layers.get(name).cloned().unwrap_or_default();
+        LayerConfig { weights: own.weights.or(self.weights), ..own }
+    }
+
+    /// What holds for an input.
+    pub fn input(&self, name: &str) -> Option<InputConfig> {
+        let all = self.input_bits.map(|bits| InputConfig { bits, scale: None, zero_point: None });
+        self.inputs.get(name).cloned().or(all)
+    }
+
+    /// Everything that does not fit the network.
+    pub(super) fn check(&self, graph: &Graph, problems: &mut Problems) {
+        let inputs: Vec<&str> = graph.inputs.iter().map(|&id| graph.tensors[id].name.as_str()).collect();
+        for name in self.inputs.keys().filter(|name| !inputs.contains(&name.as_str())) {
+            problems.push(
+                Problem::new(format!("quantization of input '{name}'"), "the model has no such input")
+                    .help(format!("one of {inputs:?}")),
+            );
+        }
+        let bits = self.inputs.iter().map(|(name, input)| (format!("input '{name}'"), input.bits));
+        let bits = bits.chain(self.input_bits.map(|bits| ("all inputs".to_owned(), bits)));
+        let layers = self.layers.iter().filter_map(|(name, l)| Some((format!("layer '{name}'"), l.bits?)));
+        for (of, bits) in bits.chain(layers).filter(|(_, bits)| !(1..=8).contains(bits)) {
+            problems.push(Problem::new(format!("quantization of {of}"), format!("{bits} bits are not 1 to 8")));
+        }
+        for (name, input) in &self.inputs {
+            if input.scale.is_some_and(|s| !s.is_normal() || s < 0.0) {
+                problems
+                    .push(Problem::new(format!("quantization of input '{name}'"), "its scale is no positive number"));
+            }
+            if input.zero_point.is_some_and(|z| !(-128..=127).contains(&z)) {
+                problems.push(Problem::new(format!("quantization of input '{name}'"), "its zero point is no int8"));
+            }
+        }
+        for (name, layer) in &self.layers {
+            let mut wrong = |reason: String, help: &str| {
+                problems.push(Problem::new(format!("quantization of layer '{name}'"), reason).help(help));
+            };
+            let node = graph.nodes.iter().find(|n| n.name == *name);
+            let Some(Op::Gemm { weight, bias }) = node.map(|n| &n.op) else {
+                let layers: Vec<&str> =
+                    graph.nodes.iter().filter(|n| matches!(n.op, Op::Gemm { .. })).map(|n| n.name.as_str()).collect();
+                wrong("the model has no such fully connected layer".into(), &format!("one of {layers:?}"));
+                continue;
+            };
+            let (outputs, inputs) = (bias.len(), weight.len() / bias.len().max(1));
+            let scales = match &layer.scale {
+                None => &[][..],
+                Some(Scale::Layer(s)) => std::slice::from_ref(s),
+                Some(Scale::Outputs(s)) => {
+                    if s.len() != outputs {
+                        wrong(format!("has {} scales for {outputs} outputs", s.len()), "give one, or one an output");
+                    }
+                    if layer.shift.is_some() {
+                        wrong("has a shift and a scale by output".into(), "a truncated ReLU needs one scale for all");
+                    }
+                    s
+                }
+            };
+            if scales.iter().any(|s| !s.is_normal() || *s < 0.0) {
+                wrong("a scale is no positive number".into(), "give the real size of the weight 1");
+            }
+            if layer.shift.is_some_and(|s| s > 24) {
+                wrong("its shift is more than 24".into(), "no result would be left");
+            }
+            if layer.bits.is_some() && layer.shift.is_none() {
+                wrong("has bits but no shift".into(), "only the results of a truncated ReLU have fewer bits");
+            }
+            if let Some(masks) = &layer.masks
+                && (masks.len() != outputs || masks.iter().any(|row| row.len() != inputs))
+            {
+                wrong(format!("its masks are not {outputs} rows of {inputs}"), "a row an output, an element an input");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_reads_as_it_was_written() {
+        let layer = LayerConfig {
+            weights: Some(Format::PowerOfTwo),
+            scale: Some(Scale::Layer(0.125)),
+            shift: Some(4),
+            bits: None,
+            masks: Some(vec![vec![15, 0], vec![12, 8]]),
+        };
+        let input = InputConfig { bits: 4, scale: Some(0.0625), zero_point: None };
+        let config = Config {
+            inputs: [("x".to_owned(), input)].into(),
+            layers: [("fc1".to_owned(), layer)].into(),
+            ..Config::default()
+        };
+        assert_eq!(Config::from_json(&config.to_json()), Ok(config));
+    }
+
+    #[test]
+    fn other_texts_are_refused_with_the_reason() {
+        let refused = |text: &str| Config::from_json(text).map_err(|p| p.to_string()).expect_err(text);
+        assert!(refused("[").contains("no JSON"));
+        assert!(refused("{}").contains("version"));
+        assert!(refused(r#"{"version": 2}"#).contains("version 2"));
+        assert!(refused(r#"{"version": 1, "layers": {"a": {"weights": "int5"}}}"#).contains("int5"));
+        assert!(refused(r#"{"version": 1, "layer": {}}"#).contains("layer"));
+    }
+}
