@@ -176,6 +176,21 @@ pub(super) mod portable {
     }
 }
 
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A stream that leads elsewhere.
+    #[test]
+    fn a_layer_writes_its_steps() {
+        const N: usize = stream_len(3, 7, 3);
+        let layer = Gemm::<3, 7, N, 3, 1, false, false, false>::new(0, 1, 0, [0x1000_0001; N]);
+        let steps = layer.stream.chunks_exact(N / 3).map(|group| group[N / 3 - 1]);
+        assert!(steps.eq([3, 1, 0]));
+        assert_eq!(layer.stream.iter().filter(|&&word| word == 0x1000_0001).count(), N - 3);
+    }
+}
+
 #[cfg(any(tinymlp_arch = "riscv32m", tinymlp_arch = "riscv32e"))]
 mod asm {
     use super::super::triangle;

@@ -173,6 +173,36 @@ pub(super) mod portable {
     }
 }
 
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Group by group all outputs are reached, and none beyond.
+    #[test]
+    fn steps_lead_through_all_outputs() {
+        for (outputs, group) in (1..50).flat_map(|o| (1..=LARGEST.min(o)).map(move |g| (o, g))) {
+            let mut first = 0;
+            for k in 0..groups(outputs, group) - 1 {
+                let step = step(outputs, group, k);
+                assert!(0 < step && step <= group, "{outputs} outputs, group {k} of {group}");
+                first += step;
+            }
+            assert_eq!(first + group, outputs);
+            assert_eq!(step(outputs, group, groups(outputs, group) - 1), 0);
+        }
+    }
+
+    /// A stream that leads elsewhere.
+    #[test]
+    fn a_layer_writes_its_steps() {
+        const N: usize = stream_len(3, 7, 3);
+        let layer = Gemm::<3, 7, N, 3, 1, false, false, 0, false, false>::new(0, [0x1000_0001; N]);
+        let steps = layer.stream.chunks_exact(N / 3).map(|group| group[N / 3 - 1]);
+        assert!(steps.eq([3, 1, 0]));
+        assert_eq!(layer.stream.iter().filter(|&&word| word == 0x1000_0001).count(), N - 3);
+    }
+}
+
 #[cfg(tinymlp_arch = "riscv32m")]
 mod asm {
     use core::arch::naked_asm;
