@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::LazyLock;
 
+use tinymlp_codegen::plan::Step;
 use tinymlp_codegen::plan::simulate::{Simulator, quantize};
 use tinymlp_codegen::{Builder, Compiled, Core, Format, Io, Mode, Result, Target};
 use tinymlp_tests::models::{Fixture, exported, made, not_run, trained};
@@ -38,10 +39,10 @@ struct Case {
 static CASES: LazyLock<(Vec<Case>, Vec<String>)> = LazyLock::new(|| {
     let (mut cases, mut refused) = (Vec::new(), Vec::new());
     let fixtures = trained().into_iter().chain(exported()).chain(made(&Path::new(TEMPORARY).join("generated-models")));
-    // Every model for one target, and the trained ones for all.
+    // Every model for one target, and the trained ones and that with several readers of a value for all.
     let mut targets = targets().into_iter().cycle();
     for (k, fixture) in fixtures.enumerate() {
-        let count = if k < trained().len() { self::targets().len() } else { 1 };
+        let count = if k < trained().len() || fixture.name == "heads" { self::targets().len() } else { 1 };
         let own: Vec<Variant> = targets.by_ref().take(count).map(Variant::For).collect();
         let formats = if k < trained().len() { packed() } else { Vec::new() };
         let own = own.into_iter().chain(formats);
@@ -147,6 +148,24 @@ fn every_target_gives_the_same_integers() {
         compared += 1;
     }
     assert!(compared >= 223, "{compared}");
+}
+
+/// The layers that read a list follow the step that makes it, several or one: nothing else is written meanwhile.
+#[test]
+fn lists_are_read_at_once() {
+    let (mut shared, mut again) = (0, 0);
+    for Case { name, compiled, .. } in &CASES.0 {
+        let plan = &compiled.plan;
+        for (k, made) in plan.steps.iter().enumerate().filter(|(_, s)| plan.values[s.output].layout.is_list()) {
+            let reads = |step: &&Step| step.inputs.contains(&made.output);
+            let at_once = plan.steps[k + 1..].iter().take_while(reads).count();
+            assert_eq!(at_once, plan.steps.iter().filter(reads).count(), "{name}: {}", made.name);
+            shared += usize::from(at_once > 1);
+            again +=
+                plan.steps[..k].iter().filter(|s| s.inputs == made.inputs && s.kernel.op() == made.kernel.op()).count();
+        }
+    }
+    assert!(shared > 0 && again > 0, "{shared} lists for several layers, {again} made again");
 }
 
 #[test]

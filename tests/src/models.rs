@@ -80,7 +80,7 @@ pub fn exported() -> Vec<Fixture> {
 ///
 /// # Panics
 /// If they cannot be written to `folder`.
-pub fn made(folder: &Path) -> [Fixture; 5] {
+pub fn made(folder: &Path) -> [Fixture; 6] {
     std::fs::create_dir_all(folder).expect("a folder");
     let numbers = |n: usize| -> Vec<f32> { (0..n).map(|k| (k as f32 * 0.7).sin()).collect() };
     let write = |name: &str, model: &Model, columns: usize, names: &[&str]| {
@@ -118,6 +118,24 @@ pub fn made(folder: &Path) -> [Fixture; 5] {
         .node("Relu", &["x/X"], &["X"], vec![])
         .node("Mul", &["X", "x"], &["y"], vec![])
         .output("y");
+    // Three layers read what is mostly zero, the last of them after a layer that does not.
+    let mut heads = Model::new(17)
+        .input("x", &[-1, 8])
+        .initializer(floats("w", &[8, 64], &numbers(8 * 64)))
+        .initializer(floats("less", &[64], &[-3.0; 64]))
+        .initializer(floats("v", &[64, 32], &numbers(64 * 32)))
+        .node("MatMul", &["x", "w"], &["h"], vec![])
+        .node("Add", &["h", "less"], &["some"], vec![])
+        .node("Relu", &["some"], &["X"], vec![]);
+    for head in ["a", "b"] {
+        heads = heads.node("MatMul", &["X", "v"], &[head], vec![]).output(head);
+    }
+    let heads = heads
+        .initializer(floats("u", &[32, 8], &numbers(32 * 8)))
+        .node("MatMul", &["b", "u"], &["c"], vec![])
+        .node("MatMul", &["X", "v"], &["d"], vec![])
+        .output("c")
+        .output("d");
     let hostile = ["type", "input", "a\n// \"*/ }`\\", "日本", "a b", "a-b"];
     let mut names = Model::new(17);
     for name in hostile {
@@ -162,10 +180,11 @@ pub fn made(folder: &Path) -> [Fixture; 5] {
         .node("ArgMax", &["z"], &["other"], vec![attribute("axis", -1), attribute("select_last_index", 1)])
         .output("class")
         .output("other");
-    let [attention, gates] = [("real", attention, 12, &["a", "a_q"][..]), ("x", gates, 3, &["x"])]
-        .map(|(name, model, columns, inputs)| write(name, &model, columns, inputs));
+    let [attention, gates, heads] =
+        [("real", attention, 12, &["a", "a_q"][..]), ("x", gates, 3, &["x"]), ("heads", heads, 8, &["x"])]
+            .map(|(name, model, columns, inputs)| write(name, &model, columns, inputs));
     let tuned = write("tuned", &tuned, 8, &["x"]);
-    [tuned, attention, gates, write("wide", &wide, 96, &["x"]), write("0 \"type\"", &names, 3, &hostile)]
+    [tuned, attention, gates, heads, write("wide", &wide, 96, &["x"]), write("0 \"type\"", &names, 3, &hostile)]
 }
 
 /// A folder of the data that lies beside the repository; says so on the terminal where it does not.

@@ -333,6 +333,8 @@ impl Plan {
                     None => self.notes.extend(architecture.note(&step)),
                 }
             }
+            // A list is not kept beyond the steps that read it: each layer is chosen as if it made its own.
+            operands.retain(|(_, layout, _), made| !layout.is_list() || step.inputs.contains(made));
             steps.push(step);
         }
         self.steps = steps;

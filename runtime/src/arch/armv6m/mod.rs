@@ -8,10 +8,12 @@
 mod gemm;
 mod list;
 mod offset;
+mod operand;
 
 pub use gemm::{EIGHT, Gemm, GemmBytes, LIST, eights, last, left_out, stream_len};
-pub use list::List;
+pub use list::{List, Listed};
 pub use offset::Offset;
+pub use operand::Operand;
 
 /// Words of a row of `elements` activations: their sum, then four bytes a word.
 pub const fn words(elements: usize) -> usize {

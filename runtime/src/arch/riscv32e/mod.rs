@@ -6,7 +6,8 @@
 
 mod gemm;
 
-pub use gemm::{Gemm, groups, largest, stream_len};
+pub use crate::arch::riscv32m::{groups, step};
+pub use gemm::{Gemm, largest, stream_len};
 
 /// `n (n - 1) / 2`, which for a sum of two int8 fits 16 bits.
 pub const fn triangle(n: i32) -> i32 {
