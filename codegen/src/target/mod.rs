@@ -19,7 +19,7 @@ mod tests;
 
 use crate::data::Rows;
 use crate::plan::cost::Seen;
-use crate::plan::kernels::{Gemm, Kernel};
+use crate::plan::kernels::{Gemm, GemmPacked, Kernel};
 use crate::plan::layout::Layout;
 use crate::plan::{Place, Plan, Step, Value, ValueId};
 use activity::Activity;
@@ -27,6 +27,10 @@ use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+
+/// Bytes of weights that a layer has to save before it gets the portable loop over packed ones, which may be the only
+/// such layer.
+const PACKED_LOOP: usize = 128;
 
 /// What the generated module is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -255,6 +259,7 @@ impl Plan {
     pub fn for_target(mut self, target: Target, rows: &Rows) -> Plan {
         self.target = target;
         let Some(architecture) = target.core.architecture() else {
+            self.pack_portable();
             self.note_varying();
             return self;
         };
@@ -336,9 +341,27 @@ impl Plan {
             steps.push(step);
         }
         self.steps = steps;
+        self.pack_portable();
         self.place_values();
         self.note_varying();
         self
+    }
+
+    /// Packs the weights of portable layers to four or two bits where they fit and that saves flash. It costs time, for
+    /// which there is no measure on an unknown core: there all but the fast mode pack, on others the small mode does.
+    fn pack_portable(&mut self) {
+        let packs = match self.target.mode {
+            Mode::Size => true,
+            Mode::Balanced => self.target.core == Core::Portable,
+            Mode::Speed => false,
+        };
+        for step in self.steps.iter_mut().filter(|_| packs) {
+            let Some(dense) = step.kernel.dense() else { continue };
+            let Some(packed) = GemmPacked::new(dense) else { continue };
+            if step.kernel.constant().bytes() - packed.constant().bytes() >= PACKED_LOOP {
+                step.kernel = Arc::new(packed);
+            }
+        }
     }
 
     /// Says where constant time was asked for and is not promised.

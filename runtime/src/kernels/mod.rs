@@ -30,9 +30,7 @@ pub use concat::Concat;
 pub use div::Div;
 pub use gemm::Gemm;
 pub use gemm_masked::{GemmMasked, GemmMaskedSums};
-pub use gemm_packed::{
-    GemmPacked, GemmPackedSums, INT4, POWER_OF_TWO, TERNARY, packed_len, weight_bits, weight_code,
-};
+pub use gemm_packed::{GemmPacked, GemmPackedSums, INT4, POWER_OF_TWO, TERNARY, packed_len, weight_bits, weight_code};
 pub use gemm_sums::GemmSums;
 pub use log_softmax::LogSoftmax;
 pub use lookup::{Interpolate, Lookup};
