@@ -19,7 +19,7 @@ mod tests;
 
 use crate::data::Rows;
 use crate::plan::cost::Seen;
-use crate::plan::kernels::{Gemm, GemmPacked, Kernel};
+use crate::plan::kernels::{Dense, Gemm, GemmPacked, GemmSums, Kernel};
 use crate::plan::layout::Layout;
 use crate::plan::{Place, Plan, Step, Value, ValueId};
 use activity::Activity;
@@ -212,6 +212,8 @@ impl fmt::Display for Core {
 /// A fully connected layer with what it reads and writes.
 struct Layer<'p> {
     gemm: &'p Gemm,
+    /// Its sums are the result: it has no multipliers.
+    sums: bool,
     x: &'p Value,
     y: &'p Value,
     /// What the calibration data shows of it.
@@ -242,6 +244,11 @@ trait Architecture {
     /// The kernel of a layer whose operand and result have their layouts.
     fn layer(&self, layer: &Layer, target: Target) -> Arc<dyn Kernel>;
 
+    /// Whether it has kernels for layers whose sums are the result. Others are not asked.
+    fn sums(&self) -> bool {
+        false
+    }
+
     /// Its own kernel for a step that is no layer of its, with the same values.
     fn other(&self, _kernel: &dyn Kernel) -> Option<Arc<dyn Kernel>> {
         None
@@ -266,10 +273,13 @@ impl Plan {
         let activity = Activity::new(&self, rows);
         let layer = |plan: &Plan, step: &Step, f: &mut dyn FnMut(&Layer)| {
             let (x, y) = (&plan.values[step.inputs[0]], &plan.values[step.output]);
-            let Some(gemm) = step.kernel.gemm() else { return };
+            let Some(Dense { layer: gemm, masks: None, sums }) = step.kernel.dense() else { return };
+            if sums && !architecture.sums() {
+                return;
+            }
             let nonzero = activity.rows(step.inputs[0], x.order.as_deref());
             let [lowest, highest] = activity.limits(step.output);
-            f(&Layer { gemm, x, y, seen: Seen { nonzero: &nonzero, lowest, highest } });
+            f(&Layer { gemm, sums, x, y, seen: Seen { nonzero: &nonzero, lowest, highest } });
         };
         let takes: Vec<bool> = self
             .steps
@@ -300,12 +310,12 @@ impl Plan {
         let mut operands: HashMap<(ValueId, Layout, usize), ValueId> = HashMap::new();
         let mut steps = Vec::new();
         for (mut step, taken) in std::mem::take(&mut self.steps).into_iter().zip(takes) {
-            if taken && let Some(gemm) = step.kernel.gemm() {
+            if taken && let Some(Dense { layer: gemm, sums, .. }) = step.kernel.dense() {
                 let order = |value: ValueId| self.values[value].order.as_deref();
                 let gemm = gemm.sorted(order(step.inputs[0]), order(step.output));
                 // As the layer sees its operand: it may take several axes as one.
                 let (inputs, shape) = (gemm.inputs, vec![gemm.rows, gemm.inputs]);
-                step.kernel = Arc::new(gemm);
+                step.kernel = if sums { Arc::new(GemmSums { layer: gemm }) } else { Arc::new(gemm) };
                 let mut operand = (Layout::Plain, None);
                 layer(&self, &step, &mut |layer| operand = architecture.operand(layer, target));
                 // The layer that a kernel is chosen for reads what the operand's kernel makes, of the same activity.
@@ -386,7 +396,7 @@ impl Plan {
         let mut written = vec![0; self.values.len()];
         for (step, &packs) in self.steps.iter().zip(packs) {
             written[step.output] += 1;
-            let rows = step.kernel.gemm().map(|g| (g.inputs, g.outputs));
+            let rows = step.kernel.dense().map(|dense| (dense.layer.inputs, dense.layer.outputs));
             packed[step.output] &= packs && rows.is_some_and(|(_, o)| o == self.values[step.output].features());
             for &input in &step.inputs {
                 packed[input] &= packs && rows.is_some_and(|(i, _)| i == self.values[input].features());
