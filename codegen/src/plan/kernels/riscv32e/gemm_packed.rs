@@ -83,17 +83,16 @@ impl GemmPacked {
     }
 
     /// Instructions of a row. Counted from the assembly, but for what the compiler makes around a block.
-    pub fn instructions(&self, case: Case) -> f64 {
+    /// `nonzero` rows of weights have inputs that are not zero.
+    fn instructions(&self, nonzero: f64, case: Case) -> f64 {
         let Self { inputs, outputs, format, code, .. } = self;
         let n = |count: usize| count as f64;
         let skip = usize::from(code.skip);
         let rows = packed_rows(*format, *inputs);
-        // Pairs of ternary weights are left out where both inputs are zero.
-        let share = case.nonzero / n(*inputs);
-        let (nonzero, made, zero) = match *format {
-            TERNARY => (n(rows) * (1.0 - (1.0 - share).powi(2)), 6 + skip + 2 + 14 + 2, 12),
-            POWER_OF_TWO => (case.nonzero, 2 + skip + 1 + 27 + 2, 5),
-            _ => (case.nonzero, 2 + skip + 1 + 29 + 2, 5),
+        let (made, zero) = match *format {
+            TERNARY => (6 + skip + 2 + 14 + 2, 12),
+            POWER_OF_TWO => (2 + skip + 1 + 27 + 2, 5),
+            _ => (2 + skip + 1 + 29 + 2, 5),
         };
         let nonzero = if code.skip { nonzero } else { n(rows) };
         let block = |outputs: usize| {
@@ -210,9 +209,11 @@ impl Kernel for GemmPacked {
     }
 
     fn cost(&self, seen: &Seen) -> Option<Cost> {
+        let rows = packed_rows(self.format, self.inputs);
+        let per = if self.format == TERNARY { 2 } else { 1 };
         let instructions = Instructions {
-            mean: self.instructions(Case::mean(seen, self.inputs)),
-            max: 1.05 * self.instructions(Case::worst(self.inputs)),
+            mean: self.instructions(seen.groups(self.inputs, per), Case::mean(seen, self.inputs)),
+            max: 1.05 * self.instructions(rows as f64, Case::worst(self.inputs)),
         };
         let sums = match self.end {
             End::Sums => self.outputs % 2 * (self.outputs + 1),
