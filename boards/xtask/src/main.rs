@@ -37,7 +37,7 @@ use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
-use tinymlp_codegen::{Builder, Core, Mode, Observer};
+use tinymlp_codegen::{Builder, Core, Format, Mode, Observer};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Sets up, builds, emulates and measures the boards")]
@@ -98,6 +98,15 @@ struct Emulate {
     /// A layer or input that gets int16 activations (repeatable; `all` for all).
     #[arg(long, value_name = "NAME")]
     int16: Vec<String>,
+    /// Format of the weights: int8, int4, ternary, pow2 or pow2-nonzero.
+    #[arg(long)]
+    weights: Option<Format>,
+    /// A file that says how layers are quantized, instead of what the model file says.
+    #[arg(long, value_name = "FILE")]
+    quantization: Option<PathBuf>,
+    /// Give the index of the largest output.
+    #[arg(long)]
+    arg_max: bool,
     /// Whose kernels to call; the board's, if not given.
     #[arg(long, value_name = "CORE")]
     target: Option<Core>,
@@ -163,6 +172,11 @@ fn emulate(arguments: &Emulate) -> Result<()> {
                 if arguments.constant_time {
                     builder = builder.constant_time();
                 }
+                if arguments.arg_max {
+                    builder = builder.arg_max();
+                }
+                builder = arguments.weights.into_iter().fold(builder, Builder::weights);
+                builder = arguments.quantization.iter().fold(builder, Builder::quantization);
                 arguments.int16.iter().fold(builder, |b, layer| b.int16(layer))
             };
             let artifact = artifact::simulate(&files, configure, arguments.limit)?.artifact;

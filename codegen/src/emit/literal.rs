@@ -240,7 +240,10 @@ pub(super) fn field(name: &str, field: &Field, external: External<'_>) -> Litera
                 vec![number("zero_point", zero_point), number("min", min), number("max", max)],
             )
         }
-        Field::Array { element: "u8", width, values, .. } if let Some(file) = external(name, *width, values) => {
+        Field::Array { element: "u8", width, values, extents }
+            if extents.len() == 1
+                && let Some(file) = external(name, *width, values) =>
+        {
             Literal::IncludeBytes(file)
         }
         Field::Array { element, extents, values, width } => match external(name, *width, values) {

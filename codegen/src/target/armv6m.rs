@@ -135,7 +135,7 @@ mod tests {
             case.x_zero_point = -128;
             case.x = case.x.iter().copied().cycle().take(2 * inputs).collect();
             let (x, y) = (tests::value(inputs, -128), tests::value(outputs, -128));
-            let layer = Layer { gemm: &case.gemm, x: &x, y: &y, seen: Default::default() };
+            let layer = Layer { gemm: &case.gemm, sums: false, x: &x, y: &y, seen: Default::default() };
             prop_assume!(Armv6m.takes(&layer));
             let target = Target { core: Core::Armv6m, mode: Mode::Speed, constant_time: false };
             let (mut list, mut found) = (Buffer::Words(vec![!0; 2 * list_words(inputs)]), Buffer::new(Type::I8, 2 * outputs));

@@ -12,6 +12,7 @@ mod concat;
 mod div;
 mod gemm;
 mod gemm_masked;
+mod gemm_packed;
 mod gemm_sums;
 mod log_softmax;
 mod lookup;
@@ -29,6 +30,9 @@ pub use concat::Concat;
 pub use div::Div;
 pub use gemm::Gemm;
 pub use gemm_masked::{GemmMasked, GemmMaskedSums};
+#[cfg(not(any(tinymlp_arch = "riscv32m", tinymlp_arch = "riscv32e")))]
+pub(crate) use gemm_packed::product;
+pub use gemm_packed::{GemmPacked, GemmPackedSums, INT4, POWER_OF_TWO, TERNARY, packed_len, weight_bits, weight_code};
 pub use gemm_sums::GemmSums;
 pub use log_softmax::LogSoftmax;
 pub use lookup::{Interpolate, Lookup};
@@ -51,6 +55,7 @@ pub mod dynamic {
     pub use super::div::div;
     pub use super::gemm::gemm;
     pub use super::gemm_masked::{gemm_masked, gemm_masked_sums};
+    pub use super::gemm_packed::{gemm_packed, gemm_packed_sums};
     pub use super::gemm_sums::gemm_sums;
     pub use super::log_softmax::log_softmax;
     pub use super::lookup::{interpolate, lookup};

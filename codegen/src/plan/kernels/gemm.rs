@@ -51,7 +51,11 @@ impl Gemm {
         let mut layer = self.clone();
         for o in 0..self.outputs {
             let from = y.map_or(o, |y| y[o]);
-            (layer.bias[o], layer.multiplier[o]) = (self.bias[from], self.multiplier[from]);
+            layer.bias[o] = self.bias[from];
+            // None where the sums are the result.
+            if let Some(&multiplier) = self.multiplier.get(from) {
+                layer.multiplier[o] = multiplier;
+            }
             for i in 0..self.inputs {
                 layer.weight[o * self.inputs + i] = self.weight[from * self.inputs + x.map_or(i, |x| x[i])];
             }

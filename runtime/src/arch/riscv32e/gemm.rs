@@ -163,7 +163,7 @@ pub(super) mod portable {
     }
 
     /// A sum times a multiplier as the stream has it, shifted by as many bits as that has.
-    fn product(acc: i32, mut bits: u32) -> i32 {
+    pub(in super::super) fn product(acc: i32, mut bits: u32) -> i32 {
         let mut product = 0i32;
         while bits & 0x7fff_ffff != 0 {
             if bits >> 31 != 0 {

@@ -109,10 +109,18 @@ impl Gemm {
 
 /// An even number of bits of a multiplier, from its lowest or one before to bit `top`, the first in bit 31, and a one
 /// after the last.
-fn reversed(multiplier: u32, top: u32) -> u32 {
+pub(super) fn reversed(multiplier: u32, top: u32) -> u32 {
     let bits = bits(multiplier, top);
     let first = (u64::from(multiplier) << bits >> (top + 1)) as u32;
     first.reverse_bits() | 1 << (31 - bits)
+}
+
+/// Whether 30 bits hold every sum: the multiplication adds up to three times a sum to what is less than that sum.
+pub fn fits(gemm: &kernels::Gemm) -> bool {
+    gemm.weight.chunks_exact(gemm.inputs.max(1)).zip(&gemm.bias).all(|(row, &bias)| {
+        let magnitude: i64 = row.iter().map(|&w| i64::from(w).abs()).sum();
+        i64::from(bias).abs() + magnitude * 128 < 1 << 29
+    })
 }
 
 /// The highest bit that any multiplier has.
