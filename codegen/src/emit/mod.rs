@@ -415,6 +415,9 @@ fn comment(plan: &Plan, step: &Step) -> String {
     if let Some(error) = step.table_error {
         let _ = write!(text, ", table within {error} steps");
     }
+    if let Some(error) = step.kernel.choice_error() {
+        let _ = write!(text, ", chosen within {error} steps of the largest");
+    }
     text
 }
 

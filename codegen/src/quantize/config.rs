@@ -3,6 +3,7 @@
 //! Tuned models carry it as JSON in the ONNX file's metadata under [`KEY`]; a file of the same form takes its place.
 
 use super::format::Format;
+use crate::approximate::arg_max::{Comparator, Tree};
 use crate::error::{Problem, Problems};
 use crate::graph::{Graph, Op};
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,9 @@ pub struct Config {
     /// By name of a fully connected layer's node.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub layers: BTreeMap<String, LayerConfig>,
+    /// Of the choice of a class: an approximate one instead of an exact one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub argmax: Option<ArgMaxConfig>,
 }
 
 /// Of an input: `q = clamp(round(x / scale) + zero_point, -128, 2^bits - 129)`.
@@ -81,10 +85,27 @@ pub enum Scale {
     Outputs(Vec<f64>),
 }
 
+/// Of every `ArgMax`: comparators of some bits of `max(sum + offset, 0)`, by their number or one by one.
+/// See [`tinymlp::kernels::ArgMaxBits`].
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ArgMaxConfig {
+    /// Added to every sum. 0 is the ReLU of the paper's output layers. If not given, the least power of two with which no
+    /// sum is below zero.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offset: Option<i32>,
+    /// How many of the highest bits that the sums can have every comparator of a tree of neighbours compares.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bits: Option<u32>,
+    /// The comparators in their order: one less than classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comparators: Option<Vec<Comparator>>,
+}
+
 impl Default for Config {
     fn default() -> Self {
         let (inputs, layers) = (BTreeMap::new(), BTreeMap::new());
-        Self { version: VERSION, weights: None, input_bits: None, inputs, layers }
+        Self { version: VERSION, weights: None, input_bits: None, inputs, layers, argmax: None }
     }
 }
 
@@ -191,6 +212,46 @@ impl Config {
             {
                 wrong(format!("its masks are not {outputs} rows of {inputs}"), "a row an output, an element an input");
             }
+        }
+        if let Some(argmax) = &self.argmax {
+            argmax.check(graph, problems);
+        }
+    }
+}
+
+impl ArgMaxConfig {
+    /// Everything that does not fit the network.
+    fn check(&self, graph: &Graph, problems: &mut Problems) {
+        let mut wrong = |reason: String, help: &str| {
+            problems.push(Problem::new("quantization of the argmax", reason).help(help));
+        };
+        if self.offset.is_some_and(|offset| !(0..=1 << 30).contains(&offset)) {
+            wrong("its offset is not 0 to 2^30".into(), "leave it out for one that keeps all sums");
+        }
+        if self.bits.is_some_and(|bits| !(1..=32).contains(&bits)) {
+            wrong("its comparators have not 1 to 32 bits".into(), "some bits decide");
+        }
+        if self.bits.is_some() == self.comparators.is_some() {
+            wrong("has not one of bits and comparators".into(), "write {\"bits\": 4}, or a list of comparators");
+        }
+        let searches = graph.nodes.iter().filter_map(|node| match node.op {
+            Op::ArgMax { axis, .. } => Some((node, graph.tensors[node.inputs[0]].shape[axis])),
+            _ => None,
+        });
+        let mut searched = 0;
+        for (node, classes) in searches {
+            searched += 1;
+            let comparators = self.comparators.clone();
+            let problem = comparators.and_then(|comparators| Tree { offset: 0, comparators }.problem(classes));
+            if let Some(reason) = problem {
+                wrong(
+                    format!("does not fit node '{}' ({}): {reason}", node.name, node.origin),
+                    "every class but one loses once: it is the right operand of one comparator, and of no later one",
+                );
+            }
+        }
+        if searched == 0 {
+            wrong("the model has no ArgMax".into(), "--argmax (`Builder::arg_max`) adds one");
         }
     }
 }

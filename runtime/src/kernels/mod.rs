@@ -8,6 +8,7 @@
 mod add;
 mod affine;
 mod arg_max;
+mod arg_max_bits;
 mod concat;
 mod div;
 mod gemm;
@@ -25,6 +26,7 @@ mod strided;
 pub use add::Add;
 pub use affine::Affine;
 pub use arg_max::ArgMax;
+pub use arg_max_bits::ArgMaxBits;
 pub use concat::Concat;
 pub use div::Div;
 pub use gemm::Gemm;
@@ -47,6 +49,7 @@ pub mod dynamic {
     pub use super::add::add;
     pub use super::affine::affine;
     pub use super::arg_max::arg_max;
+    pub use super::arg_max_bits::arg_max_bits;
     pub use super::concat::concat;
     pub use super::div::div;
     pub use super::gemm::gemm;
