@@ -125,7 +125,8 @@ pub struct Layer {
     pub scale: f64,
     /// The integer that stands for zero.
     pub zero_point: i32,
-    /// Largest error of an interpolated table against its function, over all inputs, in steps of the result.
+    /// Largest error of an interpolated table or of straight segments against the rounded function, over all inputs, in
+    /// steps of the result.
     pub table_error: Option<i32>,
     /// Of an approximate choice of the largest element: how far the chosen one can be below it, in steps of the operand.
     #[serde(skip_serializing_if = "Option::is_none")]

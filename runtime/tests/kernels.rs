@@ -231,6 +231,26 @@ proptest! {
 
     /// Against a model in which operands carry their value and index through the tree.
     #[test]
+    fn piecewise(
+        x: [i16; 9], mut from: [i16; 3], offset in [-9_000_000..9_000_000i32, 0..9i32, -9..9_000_000i32],
+        slope: [[i8; 2]; 3], shift in 0u32..13, low: i8, high: i8,
+    ) {
+        from.sort_unstable();
+        from[0] = i16::MIN;
+        let slope = slope.map(|terms| terms.map(|t| t % 13));
+        let output = Clamp { zero_point: 0, min: low.min(high), max: low.max(high) };
+        let mut y = [0i8; 9];
+        Piecewise { from, offset, slope, shift, output }.run(&x, &mut y);
+        for (x, y) in x.into_iter().zip(y) {
+            let s = from.iter().filter(|&&from| from <= x).count() - 1;
+            let power = |t: i8| (t.signum() as i128) * ((1i128 << t.unsigned_abs()) / 2);
+            let sum = offset[s] as i128 + (power(slope[s][0]) + power(slope[s][1])) * x as i128;
+            let expected = sum.div_euclid(1 << shift).clamp(output.min.into(), output.max.into());
+            prop_assert_eq!(y as i128, expected);
+        }
+    }
+
+    #[test]
     fn arg_max_bits_finds_what_wired_comparators_find(
         x: [[[i16; 2]; 6]; 3], offset in 0i32..60_000, bits: [u32; 5],
         picks in proptest::collection::vec((any::<proptest::sample::Index>(), any::<proptest::sample::Index>()), 5),

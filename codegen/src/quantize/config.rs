@@ -2,10 +2,11 @@
 //!
 //! Tuned models carry it as JSON in the ONNX file's metadata under [`KEY`]; a file of the same form takes its place.
 
+use super::clamp;
 use super::format::Format;
 use crate::approximate::arg_max::{Comparator, Tree};
 use crate::error::{Problem, Problems};
-use crate::graph::{Graph, Op};
+use crate::graph::{Graph, Node, Op};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -33,6 +34,12 @@ pub struct Config {
     /// By name of a fully connected layer's node.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub layers: BTreeMap<String, LayerConfig>,
+    /// Of functions of one number that say nothing else: straight segments instead of a table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activation: Option<ActivationConfig>,
+    /// By name of a node that is a function of one number.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub activations: BTreeMap<String, ActivationConfig>,
     /// Of the choice of a class: an approximate one instead of an exact one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub argmax: Option<ArgMaxConfig>,
@@ -85,6 +92,19 @@ pub enum Scale {
     Outputs(Vec<f64>),
 }
 
+/// Of a function of one number: how many straight segments it becomes, or how far they may be off.
+/// See [`tinymlp::kernels::Piecewise`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ActivationConfig {
+    /// So many segments, placed for the smallest error: 1 to 64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub segments: Option<usize>,
+    /// The fewest segments whose results are within so many steps of the rounded function.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_error: Option<u32>,
+}
+
 /// Of every `ArgMax`: comparators of some bits of `max(sum + offset, 0)`, by their number or one by one.
 /// See [`tinymlp::kernels::ArgMaxBits`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -105,7 +125,16 @@ pub struct ArgMaxConfig {
 impl Default for Config {
     fn default() -> Self {
         let (inputs, layers) = (BTreeMap::new(), BTreeMap::new());
-        Self { version: VERSION, weights: None, input_bits: None, inputs, layers, argmax: None }
+        Self {
+            version: VERSION,
+            weights: None,
+            input_bits: None,
+            inputs,
+            layers,
+            activation: None,
+            activations: BTreeMap::new(),
+            argmax: None,
+        }
     }
 }
 
@@ -141,6 +170,11 @@ impl Config {
     pub fn layer(&self, name: &str) -> LayerConfig {
         let own = self.layers.get(name).cloned().unwrap_or_default();
         LayerConfig { weights: own.weights.or(self.weights), ..own }
+    }
+
+    /// What holds for a function of one number.
+    pub fn activation(&self, name: &str) -> Option<ActivationConfig> {
+        self.activations.get(name).copied().or(self.activation)
     }
 
     /// What holds for an input.
@@ -211,6 +245,42 @@ impl Config {
                 && (masks.len() != outputs || masks.iter().any(|row| row.len() != inputs))
             {
                 wrong(format!("its masks are not {outputs} rows of {inputs}"), "a row an output, an element an input");
+            }
+        }
+        let all = self.activation.iter().map(|a| ("all functions".to_owned(), a));
+        let named = self.activations.iter().map(|(name, a)| (format!("function '{name}'"), a));
+        for (of, activation) in all.chain(named) {
+            let place = format!("quantization of {of}");
+            if activation.segments.is_some() == activation.max_error.is_some() {
+                problems.push(
+                    Problem::new(&place, "has not one of segments and max_error")
+                        .help("write {\"segments\": 4} or {\"max_error\": 2}"),
+                );
+            }
+            if activation.segments.is_some_and(|s| !(1..=64).contains(&s)) {
+                problems.push(Problem::new(&place, "its segments are not 1 to 64"));
+            }
+            if activation.max_error.is_some_and(|e| e > 1 << 15) {
+                problems.push(Problem::new(&place, "its largest error is more than 32768 steps"));
+            }
+        }
+        let function = |node: &Node| {
+            matches!(node.op, Op::Map(_))
+                && node.inputs.len() == 1
+                && clamp::bounds_of(graph, node).is_none()
+                && graph.tensors[node.inputs[0]].shape == graph.tensors[node.output].shape
+        };
+        for name in self.activations.keys() {
+            if !graph.nodes.iter().any(|node| node.name == *name && function(node)) {
+                let functions: Vec<&str> =
+                    graph.nodes.iter().filter(|&node| function(node)).map(|n| n.name.as_str()).collect();
+                problems.push(
+                    Problem::new(
+                        format!("quantization of function '{name}'"),
+                        "the model has no such function of one number that takes a table",
+                    )
+                    .help(format!("one of {functions:?}; clamps need none")),
+                );
             }
         }
         if let Some(argmax) = &self.argmax {
