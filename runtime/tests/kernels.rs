@@ -3,8 +3,8 @@
 
 use proptest::prelude::*;
 use tinymlp::kernels::{
-    Add, Affine, ArgMax, ArgMaxBits, Concat, Div, Interpolate, LogSoftmax, Lookup, MatMul, Mul, PRelu, ReduceMax,
-    ReduceSum, Softmax, Strided,
+    Add, Affine, ArgMax, ArgMaxBits, Concat, Div, Interpolate, LogSoftmax, Lookup, MatMul, Mul, PRelu, Piecewise,
+    ReduceMax, ReduceSum, Softmax, Strided,
 };
 use tinymlp::{Clamp, Element};
 
