@@ -98,6 +98,9 @@ struct Emulate {
     /// A layer or input that gets int16 activations (repeatable; `all` for all).
     #[arg(long, value_name = "NAME")]
     int16: Vec<String>,
+    /// A JSON file that says how inputs and layers are quantized.
+    #[arg(long, value_name = "FILE")]
+    quantization: Option<PathBuf>,
     /// Whose kernels to call; the board's, if not given.
     #[arg(long, value_name = "CORE")]
     target: Option<Core>,
@@ -160,6 +163,9 @@ fn emulate(arguments: &Emulate) -> Result<()> {
             let configure = |mut builder: Builder| {
                 builder = builder.observer(arguments.observer).headroom(arguments.headroom);
                 builder = builder.target(arguments.target.unwrap_or(board.kernels())).mode(arguments.mode);
+                if let Some(file) = &arguments.quantization {
+                    builder = builder.quantization(file);
+                }
                 if arguments.constant_time {
                     builder = builder.constant_time();
                 }
