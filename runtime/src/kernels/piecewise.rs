@@ -44,23 +44,20 @@ pub fn piecewise<X: Element, Y: Element>(
 ) {
     let (from, offset, slope) = segments;
     for (&x, y) in x.iter().zip(y) {
-        let (mut sum, mut terms) = (0, [0; 2]);
-        for ((&from, &offset), &slope) in from.iter().zip(offset).zip(slope) {
-            if x < from {
-                break;
-            }
-            (sum, terms) = (offset, slope);
-        }
+        let s = from.iter().skip(1).take_while(|&&from| from <= x).count();
+        let (Some(&offset), Some(&[first, second])) = (offset.get(s), slope.get(s)) else { continue };
         let x: i32 = x.into();
-        for term in terms {
-            // One less than the magnitude is the exponent; nothing is added for 0.
-            let shifted = x.wrapping_shl(u32::from(term.unsigned_abs()).wrapping_sub(1));
-            if term > 0 {
-                sum = sum.wrapping_add(shifted);
-            } else if term < 0 {
-                sum = sum.wrapping_sub(shifted);
-            }
-        }
+        let sum = offset.wrapping_add(term(x, first)).wrapping_add(term(x, second));
         *y = output.limit(shift_right(sum, shift));
+    }
+}
+
+/// One term of a slope, times `x`.
+#[inline(always)]
+fn term(x: i32, term: i8) -> i32 {
+    match term {
+        0 => 0,
+        1.. => x.wrapping_shl(term.wrapping_sub(1) as u32),
+        _ => x.wrapping_shl(!i32::from(term) as u32).wrapping_neg(),
     }
 }
