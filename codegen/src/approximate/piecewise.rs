@@ -172,8 +172,9 @@ mod tests {
         0.5 * x * (1.0 + (0.797_884_560_802_865_4 * (x + 0.044_715 * x * x * x)).tanh())
     }
 
-    const FUNCTIONS: [(&str, fn(f64) -> f64); 4] =
-        [("sigmoid", sigmoid), ("tanh", f64::tanh), ("gelu", gelu), ("silu", silu)];
+    type Named = (&'static str, fn(f64) -> f64);
+
+    const FUNCTIONS: [Named; 4] = [("sigmoid", sigmoid), ("tanh", f64::tanh), ("gelu", gelu), ("silu", silu)];
 
     /// Inputs over -reach to reach, and an output that holds the function's results over them.
     fn numbers(f: fn(f64) -> f64, reach: f64, ty: Type) -> (Quant, Quant) {

@@ -117,7 +117,7 @@ fn truncated(sum: i64, (shift, bits): (u32, u32)) -> i64 {
 #[test]
 fn truncated_relu_is_the_floor_of_every_sum() {
     // 127 a + b over all bytes a and all b below 127 is every integer from 0 on; biases bring it around zero.
-    let hidden = Layer { inputs: 2, weight: vec![127, 1].repeat(2), bias: vec![-9000, 300], masks: None };
+    let hidden = Layer { inputs: 2, weight: [127, 1].repeat(2), bias: vec![-9000, 300], masks: None };
     for (shift, bits) in [(0, 8), (1, 8), (4, 8), (5, 3), (7, 8), (7, 1), (12, 4)] {
         let graph = network(&hidden, shift, None);
         let plan = plan(&graph, config(&hidden, (shift, bits), 8)).unwrap_or_else(|e| panic!("{e}"));
