@@ -6,8 +6,8 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::LazyLock;
 
-use tinymlp_codegen::plan::Step;
 use tinymlp_codegen::plan::simulate::{Simulator, quantize};
+use tinymlp_codegen::plan::{Step, Type};
 use tinymlp_codegen::{Builder, Compiled, Core, Format, Io, Mode, Result, Target};
 use tinymlp_tests::models::{Fixture, exported, made, not_run, trained};
 use tinymlp_tests::program::{Program, simulated, there_and_back};
@@ -24,6 +24,8 @@ enum Variant {
     Mixed,
     /// Int8 with the kernels of a target.
     For(Target),
+    /// Functions in straight segments and a class from comparators of some bits, in int8 or int16.
+    Approximate(Type),
     /// Weights of a format, inputs of six bits and the class as the result, with the kernels of a target.
     Packed(Format, Target),
 }
@@ -44,7 +46,10 @@ static CASES: LazyLock<(Vec<Case>, Vec<String>)> = LazyLock::new(|| {
     for (k, fixture) in fixtures.enumerate() {
         let count = if k < trained().len() || fixture.name == "heads" { self::targets().len() } else { 1 };
         let own: Vec<Variant> = targets.by_ref().take(count).map(Variant::For).collect();
-        let formats = if k < trained().len() { packed() } else { Vec::new() };
+        let mut formats = if k < trained().len() { packed() } else { Vec::new() };
+        if k < trained().len() {
+            formats.extend([Type::I8, Type::I16].map(Variant::Approximate));
+        }
         let own = own.into_iter().chain(formats);
         for variant in [Variant::Int8, Variant::Int16, Variant::Mixed].into_iter().chain(own) {
             let name = format!("{} ({variant:?})", fixture.name);
@@ -88,6 +93,15 @@ fn builder(fixture: &Fixture, variant: Variant) -> Result<Builder> {
             let builder = builder.target(core).mode(mode);
             Ok(if constant_time { builder.constant_time() } else { builder })
         }
+        Variant::Approximate(ty) => {
+            let file = Path::new(TEMPORARY).join(format!("approximate-{}.json", ty.name()));
+            // Half a step of int8 is 128 of int16.
+            let error = if ty == Type::I8 { 2 } else { 128 };
+            let text = format!(r#"{{"version":1,"activation":{{"max_error":{error}}},"argmax":{{"bits":4}}}}"#);
+            std::fs::write(&file, text).expect("a file of quantization");
+            let builder = builder.quantization(file).arg_max();
+            Ok(if ty == Type::I8 { builder } else { builder.int16("all") })
+        }
         Variant::Packed(format, Target { core, mode, .. }) => {
             Ok(builder.weights(format).input_bits(6).arg_max().target(core).mode(mode))
         }
@@ -112,7 +126,7 @@ fn every_model_compiles_but_products_of_int16_and_what_is_tuned_to_int8() {
             steps.map(|step| name(step.kernel.module().trim_start_matches("kernels"), step.kernel.op())).collect();
         names.into_iter().collect::<Vec<_>>().join(" ")
     };
-    let all = "Add Affine ArgMax Concat Div Gemm GemmMasked GemmMaskedSums GemmPacked GemmPackedSums GemmSums Interpolate LogSoftmax Lookup MatMul Mul PRelu ReduceMax ReduceSum Softmax Strided";
+    let all = "Add Affine ArgMax ArgMaxBits Concat Div Gemm GemmMasked GemmMaskedSums GemmPacked GemmPackedSums GemmSums Interpolate LogSoftmax Lookup MatMul Mul PRelu Piecewise ReduceMax ReduceSum Softmax Strided";
     assert_eq!(kernels(false), all, "the models are to have every kernel");
     println!("{}", kernels(true));
 }

@@ -7,7 +7,7 @@ use crate::error::{Error, Problem, Result};
 use crate::graph::{Graph, simplify::simplify};
 use crate::import;
 use crate::plan::Plan;
-use crate::quantize::config::Config;
+use crate::quantize::config::{ActivationConfig, Config};
 use crate::quantize::format::Format;
 use crate::quantize::{Options, quantize};
 use crate::report::{Report, report};
@@ -159,6 +159,14 @@ impl Builder {
         self
     }
 
+    /// Functions of one number become straight segments within so many steps of the rounded function, instead of tables,
+    /// but for those of which the model's quantization says otherwise.
+    #[must_use]
+    pub fn piecewise(mut self, max_error: u32) -> Self {
+        self.options.config.activation = Some(ActivationConfig { segments: None, max_error: Some(max_error) });
+        self
+    }
+
     /// Accepts calibration data in which a column never changes from a value other than zero.
     #[must_use]
     pub fn allow_constant_columns(mut self) -> Self {
@@ -242,6 +250,7 @@ impl Builder {
             None => Config::default(),
         };
         config.weights = self.options.config.weights.or(config.weights);
+        config.activation = self.options.config.activation.or(config.activation);
         config.input_bits = self.options.config.input_bits.or(config.input_bits);
         for (layer, format) in &self.weights {
             config.layers.entry(layer.clone()).or_default().weights = Some(*format);

@@ -169,6 +169,9 @@ fn emulate(arguments: &Emulate) -> Result<()> {
             let configure = |mut builder: Builder| {
                 builder = builder.observer(arguments.observer).headroom(arguments.headroom);
                 builder = builder.target(arguments.target.unwrap_or(board.kernels())).mode(arguments.mode);
+                if let Some(file) = &arguments.quantization {
+                    builder = builder.quantization(file);
+                }
                 if arguments.constant_time {
                     builder = builder.constant_time();
                 }
@@ -176,7 +179,6 @@ fn emulate(arguments: &Emulate) -> Result<()> {
                     builder = builder.arg_max();
                 }
                 builder = arguments.weights.into_iter().fold(builder, Builder::weights);
-                builder = arguments.quantization.iter().fold(builder, Builder::quantization);
                 arguments.int16.iter().fold(builder, |b, layer| b.int16(layer))
             };
             let artifact = artifact::simulate(&files, configure, arguments.limit)?.artifact;

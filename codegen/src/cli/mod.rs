@@ -71,6 +71,10 @@ struct Precision {
     /// A JSON file that says how inputs and layers are quantized, instead of what the model file says of it.
     #[arg(long, value_name = "FILE")]
     quantization: Option<PathBuf>,
+    /// Functions of one number: table, or piecewise for straight segments within 2 steps of the rounded function, or within
+    /// so many as piecewise=MAXERROR says.
+    #[arg(long, default_value = "table", value_name = "KIND")]
+    activation: Activation,
     /// Give the class, an index, instead of a number a class.
     #[arg(long)]
     argmax: bool,
@@ -92,6 +96,29 @@ impl FromStr for Weights {
     fn from_str(text: &str) -> std::result::Result<Self, String> {
         let (layer, format) = text.rsplit_once('=').map_or((None, text), |(layer, f)| (Some(layer.to_owned()), f));
         Ok(Self { layer, format: format.parse()? })
+    }
+}
+
+/// What functions of one number become.
+#[derive(Clone, Copy, Debug)]
+enum Activation {
+    Table,
+    Piecewise { max_error: u32 },
+}
+
+impl FromStr for Activation {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        match text.split_once('=') {
+            None if text == "table" => Ok(Self::Table),
+            None if text == "piecewise" => Ok(Self::Piecewise { max_error: 2 }),
+            Some(("piecewise", error)) => {
+                let max_error = error.parse().map_err(|_| format!("'{error}' is no number of steps"))?;
+                Ok(Self::Piecewise { max_error })
+            }
+            _ => Err("is none of table, piecewise and piecewise=MAXERROR".into()),
+        }
     }
 }
 
@@ -128,6 +155,9 @@ impl Precision {
         }
         if self.argmax {
             builder = builder.arg_max();
+        }
+        if let Activation::Piecewise { max_error } = self.activation {
+            builder = builder.piecewise(max_error);
         }
         if let Some(bits) = self.input_bits {
             builder = builder.input_bits(bits);

@@ -434,7 +434,11 @@ fn comment(plan: &Plan, step: &Step) -> String {
         let _ = write!(text, ", |accumulator| <= {bound} ({bits} of 31 bits)");
     }
     if let Some(error) = step.table_error {
-        let _ = write!(text, ", table within {error} steps");
+        let what = if step.kernel.op() == "Piecewise" { "segments" } else { "table" };
+        let _ = write!(text, ", {what} within {error} steps");
+    }
+    if let Some(error) = step.kernel.choice_error() {
+        let _ = write!(text, ", chosen within {error} steps of the largest");
     }
     text
 }

@@ -5,6 +5,7 @@
 mod add;
 mod affine;
 mod arg_max;
+mod arg_max_bits;
 pub mod armv6m;
 pub mod armv7em;
 pub mod avr;
@@ -19,6 +20,7 @@ mod lookup;
 mod mat_mul;
 mod mul;
 mod p_relu;
+mod piecewise;
 mod reduce;
 pub mod riscv32e;
 pub mod riscv32m;
@@ -28,6 +30,7 @@ mod strided;
 pub use add::Add;
 pub use affine::Affine;
 pub use arg_max::ArgMax;
+pub use arg_max_bits::ArgMaxBits;
 pub use concat::Concat;
 pub use div::Div;
 pub use gemm::{Dense, Gemm};
@@ -38,6 +41,7 @@ pub use lookup::{Interpolate, Lookup};
 pub use mat_mul::MatMul;
 pub use mul::Mul;
 pub use p_relu::PRelu;
+pub use piecewise::Piecewise;
 pub use reduce::{ReduceMax, ReduceSum};
 pub use softmax::{Exponentials, LogSoftmax, Softmax};
 pub use strided::Strided;
@@ -78,6 +82,11 @@ pub trait Kernel: Debug + Send + Sync {
 
     /// The table, if it is a portable function of int8, of which a target's own kernel can be made.
     fn lookup(&self) -> Option<&Lookup> {
+        None
+    }
+
+    /// Of a choice of the largest element that may err: by how many steps of the operand the chosen one can be below it.
+    fn choice_error(&self) -> Option<i64> {
         None
     }
 
