@@ -107,6 +107,9 @@ struct Emulate {
     /// Only kernels whose instructions do not depend on the data.
     #[arg(long)]
     constant_time: bool,
+    /// Format of the weights of all layers: int8, int4, ternary, pow2 or pow2-nonzero.
+    #[arg(long, value_name = "FORMAT")]
+    weights: Option<tinymlp_codegen::quantize::format::Format>,
     /// Run only the first rows.
     #[arg(long)]
     limit: Option<usize>,
@@ -160,6 +163,9 @@ fn emulate(arguments: &Emulate) -> Result<()> {
             let configure = |mut builder: Builder| {
                 builder = builder.observer(arguments.observer).headroom(arguments.headroom);
                 builder = builder.target(arguments.target.unwrap_or(board.kernels())).mode(arguments.mode);
+                if let Some(format) = arguments.weights {
+                    builder = builder.weights(format);
+                }
                 if arguments.constant_time {
                     builder = builder.constant_time();
                 }

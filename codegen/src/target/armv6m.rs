@@ -62,8 +62,8 @@ impl Architecture for Armv6m {
     }
 }
 
-/// A kernel with its instructions in the mean, and its bytes of flash.
-type Candidate = (Arc<dyn Kernel>, f64, usize);
+/// A kernel with its instructions in the mean, its bytes of flash, and the bits of its weights.
+type Candidate = (Arc<dyn Kernel>, f64, usize, usize);
 
 impl Armv6m {
     /// The kernel of a layer whose operand is bytes behind their sum.
@@ -83,10 +83,10 @@ impl Armv6m {
         let (mean, flash) = (bytes.mean(&layer.seen), bytes.flash());
         let best = match target.mode {
             Mode::Size => packed.into_iter().filter(|c| c.2 < flash).min_by_key(|c| c.2),
-            // Flash is saved, and not for much time.
+            // Flash is saved, and not for much time: for none, where only the code is smaller.
             Mode::Balanced => packed
                 .into_iter()
-                .filter(|c| c.2 < flash && c.1 <= 1.25 * mean)
+                .filter(|c| c.2 < flash && c.1 <= if c.3 < 8 { 1.25 } else { 1.0 } * mean)
                 .min_by(|a, b| product(a).total_cmp(&product(b))),
             Mode::Speed => packed.into_iter().filter(|c| c.1 < mean).min_by(|a, b| a.1.total_cmp(&b.1)),
         };
@@ -107,7 +107,7 @@ fn bytes(Layer { gemm, .. }: &Layer) -> bool {
         && (0..gemm.outputs).all(fits)
 }
 
-/// The kernels with packed weights that take a layer.
+/// The kernels with packed weights that take a layer: of every form, the one with the fewest instructions in the mean.
 fn packed(layer: &Layer, target: Target) -> Vec<Candidate> {
     let (time, varies) = time(layer, target);
     let skips: &[armv6m::Skip] = match layer.gemm.inputs.is_multiple_of(4) {
@@ -116,13 +116,14 @@ fn packed(layer: &Layer, target: Target) -> Vec<Candidate> {
         true => &[armv6m::Skip::None, armv6m::Skip::Each, armv6m::Skip::Words],
     };
     let forms = armv6m::GemmPacked::forms(layer.gemm, layer.x.quant.limits());
-    let kernels = forms.into_iter().flat_map(|form| skips.iter().map(move |&skip| (form, skip)));
-    let made = kernels.map(|(form, skip)| {
-        let kernel = armv6m::GemmPacked::new(layer.gemm, form, layer.y.layout != Layout::Plain, skip, time);
-        let (mean, flash) = (kernel.mean(&layer.seen), kernel.flash());
-        (Arc::new(kernel) as Arc<dyn Kernel>, mean, flash)
-    });
-    made.collect()
+    let best = |form| {
+        let kernel = |&skip| armv6m::GemmPacked::new(layer.gemm, form, layer.y.layout != Layout::Plain, skip, time);
+        let kernels = skips.iter().map(kernel).map(|kernel| (kernel.mean(&layer.seen), kernel));
+        let (mean, kernel) = kernels.min_by(|a, b| a.0.total_cmp(&b.0))?;
+        let (flash, bits) = (kernel.flash(), kernel.bits());
+        Some((Arc::new(kernel) as Arc<dyn Kernel>, mean, flash, bits))
+    };
+    forms.into_iter().filter_map(best).collect()
 }
 
 /// How far the time of a layer's results may depend on the data, and whether that of its products may.
@@ -160,6 +161,7 @@ fn gemm(layer: &Layer, x: Layout, target: Target) -> armv6m::Gemm {
 mod tests {
     use super::super::{Core, tests};
     use super::*;
+    use crate::plan::cost::Seen;
     use crate::plan::kernels::Buffer;
     use proptest::prelude::*;
     use tinymlp::arch::armv6m::list_words;
@@ -238,11 +240,14 @@ mod tests {
             }
             let (x, y) = (tests::value(gemm.inputs, case.x_zero_point), tests::value(gemm.outputs, gemm.limits.zero_point));
             let expected = tests::results(&case.gemm, &case);
-            for constant_time in [false, true] {
+            // Nothing seen, so that no zero is skipped, and nothing but zeros, so that all are.
+            let zeros = [vec![false; case.gemm.inputs]];
+            let seen = [Seen::default(), Seen { nonzero: &zeros, ..Seen::default() }];
+            for (constant_time, seen) in [(false, seen[0]), (false, seen[1]), (true, seen[0])] {
                 let target = Target { core: Core::Armv6m, mode: Mode::Size, constant_time };
                 for packs in [false, true] {
                     let y = Value { layout: if packs { Layout::Words(BYTES) } else { Layout::Plain }, ..y.clone() };
-                    let layer = Layer { gemm: &case.gemm, x: &x, y: &y, seen: Default::default() };
+                    let layer = Layer { gemm: &case.gemm, x: &x, y: &y, seen };
                     let mut words = Buffer::Words(vec![!0; 2 * BYTES.words(case.gemm.inputs)]);
                     armv6m::Offset { rows: 2, elements: case.gemm.inputs }.run(&[&Buffer::I8(case.x.clone())], &mut words);
                     for (kernel, ..) in packed(&layer, target) {

@@ -180,7 +180,7 @@ impl GemmPacked {
             (false, 8) => 3 * accs,
             (false, _) => 6 * accs - 2,
         };
-        let before = usize::from(packed) + spread + 15;
+        let before = usize::from(packed) + spread + 13;
         let scale = match (scaled, pairs) {
             (false, _) => 1,
             (true, true) => 3 + 2 + 3,
@@ -236,6 +236,11 @@ impl GemmPacked {
         let limit = if time == 0 { 6 } else { 5 };
         let results = 1 + relu + scale + limit + 1 + 4;
         2 * (call + begin + round + packed + spread + 14 + results + 7 + 8) + 2
+    }
+
+    /// Bits of a weight.
+    pub fn bits(&self) -> usize {
+        self.form.bits
     }
 
     /// Bytes of constants and of code.
