@@ -116,6 +116,9 @@ struct Emulate {
     /// Only kernels whose instructions do not depend on the data.
     #[arg(long)]
     constant_time: bool,
+    /// Format of the weights of all layers: int8, int4, ternary, pow2 or pow2-nonzero.
+    #[arg(long, value_name = "FORMAT")]
+    weights: Option<tinymlp_codegen::quantize::format::Format>,
     /// Run only the first rows.
     #[arg(long)]
     limit: Option<usize>,
