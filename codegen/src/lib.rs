@@ -16,6 +16,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bespoke;
 mod builder;
 pub mod calibrate;
 pub mod data;
@@ -33,4 +34,4 @@ pub use calibrate::Observer;
 pub use emit::Io;
 pub use error::{Error, Problem, Result};
 pub use quantize::format::Format;
-pub use target::{Core, Mode, Target};
+pub use target::{Core, Emission, Mode, Target};

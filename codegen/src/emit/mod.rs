@@ -277,6 +277,13 @@ impl Emitter<'_> {
         let mut found = Vec::new();
         for step in &plan.steps {
             let constant = step.kernel.constant();
+            if step.kernel.function("").is_some() {
+                let name = self.names.constant(&step.name).to_lowercase();
+                let function = step.kernel.function(&name).unwrap_or_default();
+                let _ = writeln!(self.text, "{MAYBE_UNUSED}{function}");
+                found.push(name);
+                continue;
+            }
             if constant.fields == Fields::Unit {
                 found.push(format!("{}::{}", local(step), constant.ty));
                 continue;
@@ -351,7 +358,8 @@ impl Emitter<'_> {
                 _ => writeln!(text, "    let {name}: &{ty} = tinymlp::cast({});", self.caller(value, false)),
             };
         }
-        let _ = writeln!(text, "    {constant}.run({}, y);", names.join(", "));
+        let run = if step.kernel.function("").is_some() { "" } else { ".run" };
+        let _ = writeln!(text, "    {constant}{run}({}, y);", names.join(", "));
         text
     }
 
