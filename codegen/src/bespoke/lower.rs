@@ -36,7 +36,7 @@ pub struct Layer<'a> {
 /// What becomes of sums.
 #[derive(Clone, Copy, Debug)]
 pub enum End<'a> {
-    /// They are compared.
+    /// They are compared. Those of other ends may be, too.
     Sums,
     /// `clamp(requantize(sum) + zero_point, min, max)`.
     Requantize {
@@ -118,7 +118,9 @@ pub fn lower(network: &Network) -> Program {
                     (zero_point, b.clamped(sum, None, min - zero_point, max - zero_point))
                 }
             };
-            if is_last {
+            if is_last && network.arg_max.is_some() {
+                b.push(Op::Compare(o, number));
+            } else if is_last {
                 let number = b.plus(number, zero_point);
                 b.push(Op::Store(o, number));
             }

@@ -49,7 +49,8 @@ fn layer(inputs: usize, outputs: usize) -> impl Strategy<Value = Random> {
         })
 }
 
-type Case = (Vec<Random>, i32, Option<bool>, Vec<Vec<i8>>);
+/// Layers, the largest input, the search for the largest and whether it is of sums, rows.
+type Case = (Vec<Random>, i32, Option<(bool, bool)>, Vec<Vec<i8>>);
 
 fn networks() -> impl Strategy<Value = Case> {
     (1usize..12, 1usize..6, 1usize..6, any::<bool>(), prop_oneof![Just(127), Just(-113), Just(-100)]).prop_flat_map(
@@ -57,17 +58,17 @@ fn networks() -> impl Strategy<Value = Case> {
             let layers = if deep { vec![layer(a, b).boxed(), layer(b, c).boxed()] } else { vec![layer(a, c).boxed()] };
             let x = prop_oneof![Just(-128i8), Just(max as i8), -128..=max as i8];
             let rows = prop::collection::vec(prop::collection::vec(x, a), 8);
-            (layers, Just(max), any::<Option<bool>>(), rows)
+            (layers, Just(max), any::<Option<(bool, bool)>>(), rows)
         },
     )
 }
 
 /// What the runtime's kernels make of a row.
-fn portable(layers: &[Random], arg_max: Option<bool>, row: &[i8]) -> Vec<i32> {
+fn portable(layers: &[Random], arg_max: Option<(bool, bool)>, row: &[i8]) -> Vec<i32> {
     let mut x = row.to_vec();
     for (k, l) in layers.iter().enumerate() {
         let (weight, bias) = (&l.weight[..], &l.bias[..]);
-        if let (true, Some(last)) = (k + 1 == layers.len(), arg_max) {
+        if let (true, Some((last, true))) = (k + 1 == layers.len(), arg_max) {
             let (mut sums, mut index) = (vec![0; bias.len()], [0]);
             match &l.masks {
                 Some(masks) => dynamic::gemm_masked_sums(&x, l.inputs, (weight, masks, bias), &mut sums),
@@ -87,6 +88,11 @@ fn portable(layers: &[Random], arg_max: Option<bool>, row: &[i8]) -> Vec<i32> {
         }
         x = y;
     }
+    if let Some((last, false)) = arg_max {
+        let mut index = [0];
+        dynamic::arg_max(&x, x.len(), 1, last, &mut index);
+        return vec![index[0].into()];
+    }
     x.iter().map(|&q| q.into()).collect()
 }
 
@@ -102,7 +108,7 @@ proptest! {
         let count = layers.len();
         let end = |k: usize, l| {
             let Random { multiplier, shift, zero_point, max, .. }: &Random = l;
-            let sums = k + 1 == count && arg_max.is_some();
+            let sums = k + 1 == count && arg_max.is_some_and(|(_, sums)| sums);
             let (shift, zero_point, min, max) = (*shift, *zero_point, -128, *max);
             if sums { End::Sums } else { End::Requantize { multiplier, shift, zero_point, min, max } }
         };
@@ -110,7 +116,7 @@ proptest! {
             let Random { inputs, weight, masks, bias, .. }: &Random = l;
             Layer { inputs: *inputs, weight, masks: masks.as_deref(), bias, end: end(k, l) }
         };
-        let network = Network { layers: layers.iter().enumerate().map(layer).collect(), limits: (-128, max), arg_max };
+        let network = Network { layers: layers.iter().enumerate().map(layer).collect(), limits: (-128, max), arg_max: arg_max.map(|(last, _)| last) };
         let program = lower(&network);
         for row in &rows {
             prop_assert_eq!(program.run(row), portable(&layers, arg_max, row), "{:#?}", program.ops);
