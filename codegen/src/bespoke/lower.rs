@@ -290,7 +290,7 @@ impl Builder {
 fn signed_digits(weight: i8) -> impl Iterator<Item = (u32, bool)> {
     let w = i32::from(weight);
     // The digits of `w` are those of `3 w - w` without carries, a factor of two aside.
-    let (plus, minus) = (3 * w & !w, !(3 * w) & w);
+    let (plus, minus) = ((3 * w) & !w, !(3 * w) & w);
     (1..10).filter_map(move |k| {
         let bit = 1 << k;
         (plus & bit != 0).then_some((k - 1, false)).or((minus & bit != 0).then_some((k - 1, true)))
