@@ -11,7 +11,7 @@ use crate::quantize::config::{ActivationConfig, Config};
 use crate::quantize::format::Format;
 use crate::quantize::{Options, quantize};
 use crate::report::{Report, report};
-use crate::target::{Core, Mode, Target};
+use crate::target::{Core, Emission, Mode, Target};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
@@ -52,6 +52,7 @@ pub struct Builder {
     io: Io,
     core: Option<Core>,
     mode: Mode,
+    emission: Emission,
     constant_time: bool,
 }
 
@@ -83,6 +84,7 @@ impl Builder {
             io: Io::Quantized,
             core: None,
             mode: Mode::default(),
+            emission: Emission::default(),
             constant_time: false,
         }
     }
@@ -201,6 +203,14 @@ impl Builder {
         self
     }
 
+    /// Whether fully connected layers read tables of weights or are straight-line code, where the quantization says nothing
+    /// of it. See [`bespoke`](crate::bespoke).
+    #[must_use]
+    pub fn emission(mut self, emission: Emission) -> Self {
+        self.emission = emission;
+        self
+    }
+
     /// Allows only kernels whose instructions do not depend on the data: none that skips zeros.
     #[must_use]
     pub fn constant_time(mut self) -> Self {
@@ -288,7 +298,8 @@ impl Builder {
         plan.sha256 = sha256;
         plan.notes.splice(0..0, calibration.notes);
         let target = Target { core: self.core.unwrap_or_default(), mode: self.mode, constant_time: self.constant_time };
-        let plan = plan.for_target(target, &rows);
+        let emission = |layer: &str| options.config.layer(layer).emission.unwrap_or(self.emission);
+        let plan = plan.for_target_as(target, &rows, &emission);
         let report = report(&graph, &plan, &rows);
         let module = emit(&plan, self.io)?;
         Ok(Compiled { graph, plan, report, module })

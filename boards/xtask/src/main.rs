@@ -37,7 +37,7 @@ use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
-use tinymlp_codegen::{Builder, Core, Format, Mode, Observer};
+use tinymlp_codegen::{Builder, Core, Emission, Format, Mode, Observer};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Sets up, builds, emulates and measures the boards")]
@@ -99,14 +99,20 @@ struct Emulate {
     #[arg(long, value_name = "NAME")]
     int16: Vec<String>,
     /// Format of the weights: int8, int4, ternary, pow2 or pow2-nonzero.
-    #[arg(long)]
+    #[arg(long, value_name = "FORMAT")]
     weights: Option<Format>,
-    /// A file that says how layers are quantized, instead of what the model file says.
+    /// Inputs of so many bits, 1 to 8.
+    #[arg(long, value_name = "BITS")]
+    input_bits: Option<u32>,
+    /// A JSON file that says how inputs and layers are quantized.
     #[arg(long, value_name = "FILE")]
     quantization: Option<PathBuf>,
-    /// Give the index of the largest output.
+    /// Give the class, an index, instead of a number a class.
     #[arg(long)]
-    arg_max: bool,
+    argmax: bool,
+    /// How fully connected layers become code: tables, bespoke or auto.
+    #[arg(long, default_value = "tables")]
+    emission: Emission,
     /// Whose kernels to call; the board's, if not given.
     #[arg(long, value_name = "CORE")]
     target: Option<Core>,
@@ -116,9 +122,6 @@ struct Emulate {
     /// Only kernels whose instructions do not depend on the data.
     #[arg(long)]
     constant_time: bool,
-    /// Format of the weights of all layers: int8, int4, ternary, pow2 or pow2-nonzero.
-    #[arg(long, value_name = "FORMAT")]
-    weights: Option<tinymlp_codegen::quantize::format::Format>,
     /// Run only the first rows.
     #[arg(long)]
     limit: Option<usize>,
@@ -172,16 +175,22 @@ fn emulate(arguments: &Emulate) -> Result<()> {
             let configure = |mut builder: Builder| {
                 builder = builder.observer(arguments.observer).headroom(arguments.headroom);
                 builder = builder.target(arguments.target.unwrap_or(board.kernels())).mode(arguments.mode);
+                builder = builder.emission(arguments.emission);
+                if let Some(format) = arguments.weights {
+                    builder = builder.weights(format);
+                }
+                if let Some(bits) = arguments.input_bits {
+                    builder = builder.input_bits(bits);
+                }
                 if let Some(file) = &arguments.quantization {
                     builder = builder.quantization(file);
+                }
+                if arguments.argmax {
+                    builder = builder.arg_max();
                 }
                 if arguments.constant_time {
                     builder = builder.constant_time();
                 }
-                if arguments.arg_max {
-                    builder = builder.arg_max();
-                }
-                builder = arguments.weights.into_iter().fold(builder, Builder::weights);
                 arguments.int16.iter().fold(builder, |b, layer| b.int16(layer))
             };
             let artifact = artifact::simulate(&files, configure, arguments.limit)?.artifact;

@@ -10,7 +10,7 @@ mod table;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::str::FromStr;
-use tinymlp_codegen::{Builder, Core, Format, Io, Mode, Observer, Result};
+use tinymlp_codegen::{Builder, Core, Emission, Format, Io, Mode, Observer, Result};
 
 /// Compiles trained MLP-family networks to Rust for microcontrollers.
 #[derive(Debug, Parser)]
@@ -131,6 +131,9 @@ struct Target {
     /// What comes first where kernels can be either fast or small: size, balanced or speed.
     #[arg(long, default_value = "balanced", value_name = "MODE")]
     mode: Mode,
+    /// How fully connected layers become code: tables, bespoke (weights as instructions) or auto.
+    #[arg(long, default_value = "tables", value_name = "EMISSION")]
+    emission: Emission,
     /// Only kernels whose instructions do not depend on the data.
     #[arg(long)]
     constant_time: bool,
@@ -178,7 +181,7 @@ impl Precision {
 impl Target {
     /// The builder with these options.
     fn of(&self, builder: Builder) -> Builder {
-        let mut builder = builder.mode(self.mode);
+        let mut builder = builder.mode(self.mode).emission(self.emission);
         if let Some(core) = self.target {
             builder = builder.target(core);
         }

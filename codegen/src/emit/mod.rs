@@ -277,6 +277,13 @@ impl Emitter<'_> {
         let mut found = Vec::new();
         for step in &plan.steps {
             let constant = step.kernel.constant();
+            if step.kernel.function("").is_some() {
+                let name = self.names.constant(&step.name).to_lowercase();
+                let function = step.kernel.function(&name).unwrap_or_default();
+                let _ = writeln!(self.text, "{MAYBE_UNUSED}{function}");
+                found.push(name);
+                continue;
+            }
             if constant.fields == Fields::Unit {
                 found.push(format!("{}::{}", local(step), constant.ty));
                 continue;
@@ -372,7 +379,8 @@ impl Emitter<'_> {
             };
         }
         let made = if list(&step.output) { "let list = " } else { "" };
-        let _ = writeln!(text, "    {made}{constant}.run({}, {y});", names.join(", "));
+        let run = if step.kernel.function("").is_some() { "" } else { ".run" };
+        let _ = writeln!(text, "    {made}{constant}{run}({}, {y});", names.join(", "));
         text
     }
 

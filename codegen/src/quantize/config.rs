@@ -7,6 +7,7 @@ use super::format::Format;
 use crate::approximate::arg_max::{Comparator, Tree};
 use crate::error::{Problem, Problems};
 use crate::graph::{Graph, Node, Op};
+use crate::target::Emission;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -80,6 +81,9 @@ pub struct LayerConfig {
     /// -128. A summand whose mask is 0 is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub masks: Option<Vec<Vec<u8>>>,
+    /// Whether it reads a table of weights or is straight-line code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub emission: Option<Emission>,
 }
 
 /// Scales of a layer's weights.
@@ -338,6 +342,7 @@ mod tests {
             shift: Some(4),
             bits: None,
             masks: Some(vec![vec![15, 0], vec![12, 8]]),
+            emission: Some(Emission::Bespoke),
         };
         let input = InputConfig { bits: 4, scale: Some(0.0625), zero_point: None };
         let config = Config {

@@ -9,6 +9,7 @@ mod arg_max_bits;
 pub mod armv6m;
 pub mod armv7em;
 pub mod avr;
+mod bespoke;
 mod concat;
 mod div;
 mod gemm;
@@ -31,6 +32,7 @@ pub use add::Add;
 pub use affine::Affine;
 pub use arg_max::ArgMax;
 pub use arg_max_bits::ArgMaxBits;
+pub use bespoke::Bespoke;
 pub use concat::Concat;
 pub use div::Div;
 pub use gemm::{Dense, Gemm};
@@ -62,6 +64,11 @@ pub trait Kernel: Debug + Send + Sync {
     /// The constant whose `run` the generated module calls, for outputs of a type.
     fn constant(&self) -> Constant;
 
+    /// The function of this name that the generated module calls instead of a constant's `run`, for kernels that are code.
+    fn function(&self, _name: &str) -> Option<String> {
+        None
+    }
+
     /// Extents of the nested arrays that the kernel's `run` takes: its operands', then the result's.
     fn views(&self) -> Vec<Vec<usize>>;
 
@@ -78,6 +85,11 @@ pub trait Kernel: Debug + Send + Sync {
     /// The layer's numbers, if it is a portable fully connected one of any kind.
     fn dense(&self) -> Option<Dense<'_>> {
         self.gemm().map(|layer| Dense { layer, masks: None, sums: false })
+    }
+
+    /// The search, if it is one for the largest element.
+    fn arg_max(&self) -> Option<&ArgMax> {
+        None
     }
 
     /// The table, if it is a portable function of int8, of which a target's own kernel can be made.
