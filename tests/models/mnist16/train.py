@@ -144,7 +144,8 @@ class Mlp(nn.Module):
             unit *= scale
             weight = (layer.weight / scale).clamp(self.grid[0].item(), self.grid[-1].item())
             bias = layer.bias / unit
-            yield Straight.apply(weight, self.nearest(weight.detach())), Straight.apply(bias, bias.detach().round()), unit
+            weight = Straight.apply(weight, self.nearest(weight.detach()))
+            yield weight, Straight.apply(bias, bias.detach().round()), unit
             unit *= 2 ** self.shifts[i] if i < len(self.shifts) else 1
 
     def forward(self, x):
