@@ -21,9 +21,9 @@ pub(super) fn lower(q: &mut Quantizer, k: usize, node: &Node, weight: &[f32], bi
     let inputs = weight.len() / outputs.max(1);
     let rows = q.values[input].len() / inputs.max(1);
     let (mean, square) = feature_moments(q, node.inputs[0], inputs);
-    let masks = match &config.masks {
+    let (left_out, masks) = match &config.masks {
         Some(masks) => q.masks(node, x, masks)?,
-        None => None,
+        None => (vec![false; weight.len()], None),
     };
     let given: Option<Vec<f64>> = match &config.scale {
         Some(Scale::Layer(s)) => Some(vec![*s; outputs]),
@@ -46,7 +46,7 @@ pub(super) fn lower(q: &mut Quantizer, k: usize, node: &Node, weight: &[f32], bi
     let mut channels = Vec::with_capacity(outputs);
     let mut coarser = 0;
     for (o, (row, &b)) in weight.chunks_exact(inputs).zip(bias).enumerate() {
-        let dropped = |i: usize| masks.as_ref().is_some_and(|masks| masks[o * inputs + i] == 0);
+        let dropped = |i: usize| left_out[o * inputs + i];
         let row: Vec<f32> = row.iter().enumerate().map(|(i, &w)| if dropped(i) { 0.0 } else { w }).collect();
         let best = match &given {
             Some(scales) => Some(scales[o]),
@@ -55,8 +55,8 @@ pub(super) fn lower(q: &mut Quantizer, k: usize, node: &Node, weight: &[f32], bi
         let mut s = best.unwrap_or(step.unwrap_or(1.0) / 4096.0 / x.scale);
         // A bias far larger than the weights, or int16 activations, may need coarser weights to fit an i32.
         let channel = loop {
-            let mut channel = quantize_row(&row, b.into(), s, &operand, format);
-            (0..inputs).filter(|&i| dropped(i)).for_each(|i| channel.weight[i] = 0);
+            let channel =
+                quantize_row(&row, b.into(), s, &operand, |i, w| if dropped(i) { 0 } else { format.round(w) });
             if channel.bound <= i64::from(i32::MAX) {
                 break channel;
             }
@@ -138,19 +138,20 @@ fn truncated(step: f64, shift: u32) -> f64 {
 }
 
 impl Quantizer<'_> {
-    /// The masks of a layer, row by row; none if they leave no bit of the operand out.
-    fn masks(&self, node: &Node, x: Quant, masks: &[Vec<u8>]) -> Result<Option<Vec<u8>>, Problem> {
+    /// Of a layer, row by row, which summands are left out, and its masks; none if they do nothing else.
+    fn masks(&self, node: &Node, x: Quant, masks: &[Vec<u8>]) -> Result<(Vec<bool>, Option<Vec<u8>>), Problem> {
         let live = ((x.max + 129) as u32).next_power_of_two().wrapping_sub(1) as u8;
         let masks: Vec<u8> = masks.iter().flatten().map(|&m| m & live).collect();
-        if masks.iter().all(|&m| m == live) {
-            return Ok(None);
+        let left_out = masks.iter().map(|&m| m == 0).collect();
+        if masks.iter().all(|&m| m == live || m == 0) {
+            return Ok((left_out, None));
         }
         if (x.ty, x.zero_point) != (Type::I8, -128) {
             return Err(self
                 .problem(node, "has masks, but its operand is not an unsigned 8-bit tensor")
                 .help("masks need an operand behind a Relu, or an input that is never negative"));
         }
-        Ok(Some(masks))
+        Ok((left_out, Some(masks)))
     }
 
     /// Whether the result of node `k` goes to one `ArgMax` and nowhere else.
@@ -234,8 +235,8 @@ struct Operand {
     reach: i64,
 }
 
-fn quantize_row(row: &[f32], bias: f64, s: f64, x: &Operand, format: Format) -> Channel {
-    let weight: Vec<i8> = row.iter().map(|&w| format.round(f64::from(w) / s)).collect();
+fn quantize_row(row: &[f32], bias: f64, s: f64, x: &Operand, round: impl Fn(usize, f64) -> i8) -> Channel {
+    let weight: Vec<i8> = row.iter().enumerate().map(|(i, &w)| round(i, f64::from(w) / s)).collect();
     let added: f64 =
         weight.iter().zip(row).zip(&x.mean).map(|((&q, &w), m)| (f64::from(q) * s - f64::from(w)) * m).sum();
     let sum: i64 = weight.iter().map(|&w| i64::from(w)).sum();
