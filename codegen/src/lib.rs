@@ -16,6 +16,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod approximate;
 mod builder;
 pub mod calibrate;
 pub mod data;

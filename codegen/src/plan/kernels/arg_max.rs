@@ -34,4 +34,8 @@ impl Kernel for ArgMax {
         let [outer, axis, inner] = self.extents;
         vec![vec![outer, axis, inner], vec![outer, inner]]
     }
+
+    fn arg_max(&self) -> Option<&ArgMax> {
+        Some(self)
+    }
 }

@@ -79,6 +79,11 @@ pub trait Kernel: Debug + Send + Sync {
         None
     }
 
+    /// The choice, if it is one of an index.
+    fn arg_max(&self) -> Option<&ArgMax> {
+        None
+    }
+
     /// What a call costs, by what the calibration data shows; of kernels in assembly, whose instructions can be counted.
     fn cost(&self, _seen: &Seen) -> Option<Cost> {
         None
