@@ -7,7 +7,8 @@ use std::process::Command;
 use std::sync::LazyLock;
 
 use tinymlp_codegen::plan::simulate::{Simulator, quantize};
-use tinymlp_codegen::{Builder, Compiled, Core, Io, Mode, Result, Target};
+use tinymlp_codegen::plan::{Step, Type};
+use tinymlp_codegen::{Builder, Compiled, Core, Format, Io, Mode, Result, Target};
 use tinymlp_tests::models::{Fixture, exported, made, not_run, trained};
 use tinymlp_tests::program::{Program, simulated, there_and_back};
 use tinymlp_tests::project::{Project, succeed};
@@ -23,6 +24,10 @@ enum Variant {
     Mixed,
     /// Int8 with the kernels of a target.
     For(Target),
+    /// Functions in straight segments and a class from comparators of some bits, in int8 or int16.
+    Approximate(Type),
+    /// Weights of a format, inputs of six bits and the class as the result, with the kernels of a target.
+    Packed(Format, Target),
 }
 
 struct Case {
@@ -36,11 +41,16 @@ struct Case {
 static CASES: LazyLock<(Vec<Case>, Vec<String>)> = LazyLock::new(|| {
     let (mut cases, mut refused) = (Vec::new(), Vec::new());
     let fixtures = trained().into_iter().chain(exported()).chain(made(&Path::new(TEMPORARY).join("generated-models")));
-    // Every model for one target, and the trained ones for all.
+    // Every model for one target, and the trained ones and that with several readers of a value for all.
     let mut targets = targets().into_iter().cycle();
     for (k, fixture) in fixtures.enumerate() {
-        let count = if k < trained().len() { self::targets().len() } else { 1 };
-        let own = targets.by_ref().take(count).map(Variant::For);
+        let count = if k < trained().len() || fixture.name == "heads" { self::targets().len() } else { 1 };
+        let own: Vec<Variant> = targets.by_ref().take(count).map(Variant::For).collect();
+        let mut formats = if k < trained().len() { packed() } else { Vec::new() };
+        if k < trained().len() {
+            formats.extend([Type::I8, Type::I16].map(Variant::Approximate));
+        }
+        let own = own.into_iter().chain(formats);
         for variant in [Variant::Int8, Variant::Int16, Variant::Mixed].into_iter().chain(own) {
             let name = format!("{} ({variant:?})", fixture.name);
             match builder(&fixture, variant).and_then(|b| b.compile()) {
@@ -60,6 +70,19 @@ fn targets() -> Vec<Target> {
     all.filter(|target| target.core != Core::Portable).collect()
 }
 
+/// Every format for every core.
+fn packed() -> Vec<Variant> {
+    let formats = [Format::Int4, Format::Ternary, Format::PowerOfTwo, Format::PowerOfTwoNonzero];
+    let modes = [Mode::Size, Mode::Balanced, Mode::Speed].into_iter().cycle();
+    let all = formats.into_iter().flat_map(|format| Core::ALL.map(|core| (format, core)));
+    let target = |(core, mode)| Target {
+        core,
+        mode: if core == Core::Portable { Mode::default() } else { mode },
+        ..Target::default()
+    };
+    all.zip(modes).map(|((format, core), mode)| Variant::Packed(format, target((core, mode)))).collect()
+}
+
 fn builder(fixture: &Fixture, variant: Variant) -> Result<Builder> {
     let builder = fixture.builder();
     match variant {
@@ -70,13 +93,27 @@ fn builder(fixture: &Fixture, variant: Variant) -> Result<Builder> {
             let builder = builder.target(core).mode(mode);
             Ok(if constant_time { builder.constant_time() } else { builder })
         }
+        Variant::Approximate(ty) => {
+            let file = Path::new(TEMPORARY).join(format!("approximate-{}.json", ty.name()));
+            // Half a step of int8 is 128 of int16.
+            let error = if ty == Type::I8 { 2 } else { 128 };
+            let text = format!(r#"{{"version":1,"activation":{{"max_error":{error}}},"argmax":{{"bits":4}}}}"#);
+            std::fs::write(&file, text).expect("a file of quantization");
+            let builder = builder.quantization(file).arg_max();
+            Ok(if ty == Type::I8 { builder } else { builder.int16("all") })
+        }
+        Variant::Packed(format, Target { core, mode, .. }) => {
+            Ok(builder.weights(format).input_bits(6).arg_max().target(core).mode(mode))
+        }
     }
 }
 
 #[test]
-fn every_model_compiles_but_products_of_int16() {
+fn every_model_compiles_but_products_of_int16_and_what_is_tuned_to_int8() {
     let (cases, refused) = &*CASES;
-    let known = |r: &&String| r.contains("multiplies two computed int16");
+    let known = |r: &&String| {
+        r.contains("multiplies two computed int16") || r.starts_with("tuned (Int16)") || r.starts_with("tuned (Mixed)")
+    };
     assert_eq!(refused.iter().find(|r| !known(r)), None);
     assert!(cases.len() >= 3 * 223, "{} cases; refused: {refused:#?}", cases.len());
     let kernels = |own: bool| -> String {
@@ -89,7 +126,7 @@ fn every_model_compiles_but_products_of_int16() {
             steps.map(|step| name(step.kernel.module().trim_start_matches("kernels"), step.kernel.op())).collect();
         names.into_iter().collect::<Vec<_>>().join(" ")
     };
-    let all = "Add Affine ArgMax Concat Div Gemm Interpolate LogSoftmax Lookup MatMul Mul PRelu ReduceMax ReduceSum Softmax Strided";
+    let all = "Add Affine ArgMax ArgMaxBits Concat Div Gemm GemmMasked GemmMaskedSums GemmPacked GemmPackedSums GemmSums Interpolate LogSoftmax Lookup MatMul Mul PRelu Piecewise ReduceMax ReduceSum Softmax Strided";
     assert_eq!(kernels(false), all, "the models are to have every kernel");
     println!("{}", kernels(true));
 }
@@ -99,8 +136,13 @@ fn every_model_compiles_but_products_of_int16() {
 fn every_target_gives_the_same_integers() {
     let mut compared = 0;
     for case in &CASES.0 {
-        let portable = CASES.0.iter().find(|c| c.fixture.name == case.fixture.name && c.variant == Variant::Int8);
-        let (Variant::For(_), Some(portable)) = (case.variant, portable) else { continue };
+        let variant = match case.variant {
+            Variant::For(_) => Variant::Int8,
+            Variant::Packed(format, _) => Variant::Packed(format, Target::default()),
+            _ => continue,
+        };
+        let portable = CASES.0.iter().find(|c| c.fixture.name == case.fixture.name && c.variant == variant);
+        let portable = portable.expect("every variant for the portable core");
         let [plan, other] = [&case.compiled.plan, &portable.compiled.plan];
         let (mut here, mut there) = (Simulator::new(plan), Simulator::new(other));
         let rows = case.fixture.rows(&case.compiled.graph);
@@ -120,6 +162,24 @@ fn every_target_gives_the_same_integers() {
         compared += 1;
     }
     assert!(compared >= 223, "{compared}");
+}
+
+/// The layers that read a list follow the step that makes it, several or one: nothing else is written meanwhile.
+#[test]
+fn lists_are_read_at_once() {
+    let (mut shared, mut again) = (0, 0);
+    for Case { name, compiled, .. } in &CASES.0 {
+        let plan = &compiled.plan;
+        for (k, made) in plan.steps.iter().enumerate().filter(|(_, s)| plan.values[s.output].layout.is_list()) {
+            let reads = |step: &&Step| step.inputs.contains(&made.output);
+            let at_once = plan.steps[k + 1..].iter().take_while(reads).count();
+            assert_eq!(at_once, plan.steps.iter().filter(reads).count(), "{name}: {}", made.name);
+            shared += usize::from(at_once > 1);
+            again +=
+                plan.steps[..k].iter().filter(|s| s.inputs == made.inputs && s.kernel.op() == made.kernel.op()).count();
+        }
+    }
+    assert!(shared > 0 && again > 0, "{shared} lists for several layers, {again} made again");
 }
 
 #[test]

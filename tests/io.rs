@@ -77,6 +77,7 @@ fn integers(bytes: &[u8], ty: Type) -> Vec<i32> {
     match ty {
         Type::I8 => bytes.iter().map(|&b| i32::from(b as i8)).collect(),
         Type::I16 => bytes.as_chunks().0.iter().map(|&b| i16::from_le_bytes(b).into()).collect(),
+        Type::I32 => unreachable!("no output of a model"),
         Type::U16 => bytes.as_chunks().0.iter().map(|&b| u16::from_le_bytes(b).into()).collect(),
     }
 }
@@ -85,6 +86,7 @@ fn buffer(integers: &[i32], ty: Type) -> Buffer {
     match ty {
         Type::I8 => Buffer::I8(integers.iter().map(|&q| q as i8).collect()),
         Type::I16 => Buffer::I16(integers.iter().map(|&q| q as i16).collect()),
+        Type::I32 => unreachable!("no input of a model"),
         Type::U16 => Buffer::U16(integers.iter().map(|&q| q as u16).collect()),
     }
 }

@@ -7,11 +7,11 @@ use crate::error::{Error, Problem, Result};
 use crate::graph::{Graph, simplify::simplify};
 use crate::import;
 use crate::plan::Plan;
-use crate::quantize::config::Config;
+use crate::quantize::config::{ActivationConfig, Config};
 use crate::quantize::format::Format;
 use crate::quantize::{Options, quantize};
 use crate::report::{Report, report};
-use crate::target::{Core, Mode, Target};
+use crate::target::{Core, Emission, Mode, Target};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
@@ -52,6 +52,7 @@ pub struct Builder {
     io: Io,
     core: Option<Core>,
     mode: Mode,
+    emission: Emission,
     constant_time: bool,
 }
 
@@ -83,6 +84,7 @@ impl Builder {
             io: Io::Quantized,
             core: None,
             mode: Mode::default(),
+            emission: Emission::default(),
             constant_time: false,
         }
     }
@@ -159,6 +161,14 @@ impl Builder {
         self
     }
 
+    /// Functions of one number become straight segments within so many steps of the rounded function, instead of tables,
+    /// but for those of which the model's quantization says otherwise.
+    #[must_use]
+    pub fn piecewise(mut self, max_error: u32) -> Self {
+        self.options.config.activation = Some(ActivationConfig { segments: None, max_error: Some(max_error) });
+        self
+    }
+
     /// Accepts calibration data in which a column never changes from a value other than zero.
     #[must_use]
     pub fn allow_constant_columns(mut self) -> Self {
@@ -190,6 +200,14 @@ impl Builder {
     #[must_use]
     pub fn mode(mut self, mode: Mode) -> Self {
         self.mode = mode;
+        self
+    }
+
+    /// Whether fully connected layers read tables of weights or are straight-line code, where the quantization says nothing
+    /// of it. See [`bespoke`](crate::bespoke).
+    #[must_use]
+    pub fn emission(mut self, emission: Emission) -> Self {
+        self.emission = emission;
         self
     }
 
@@ -242,6 +260,7 @@ impl Builder {
             None => Config::default(),
         };
         config.weights = self.options.config.weights.or(config.weights);
+        config.activation = self.options.config.activation.or(config.activation);
         config.input_bits = self.options.config.input_bits.or(config.input_bits);
         for (layer, format) in &self.weights {
             config.layers.entry(layer.clone()).or_default().weights = Some(*format);
@@ -279,7 +298,8 @@ impl Builder {
         plan.sha256 = sha256;
         plan.notes.splice(0..0, calibration.notes);
         let target = Target { core: self.core.unwrap_or_default(), mode: self.mode, constant_time: self.constant_time };
-        let plan = plan.for_target(target, &rows);
+        let emission = |layer: &str| options.config.layer(layer).emission.unwrap_or(self.emission);
+        let plan = plan.for_target_as(target, &rows, &emission);
         let report = report(&graph, &plan, &rows);
         let module = emit(&plan, self.io)?;
         Ok(Compiled { graph, plan, report, module })

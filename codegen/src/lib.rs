@@ -17,6 +17,7 @@
 #![forbid(unsafe_code)]
 
 pub mod approximate;
+pub mod bespoke;
 mod builder;
 pub mod calibrate;
 pub mod data;
@@ -34,4 +35,4 @@ pub use calibrate::Observer;
 pub use emit::Io;
 pub use error::{Error, Problem, Result};
 pub use quantize::format::Format;
-pub use target::{Core, Mode, Target};
+pub use target::{Core, Emission, Mode, Target};

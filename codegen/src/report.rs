@@ -125,8 +125,12 @@ pub struct Layer {
     pub scale: f64,
     /// The integer that stands for zero.
     pub zero_point: i32,
-    /// Largest error of an interpolated table against its function, over all inputs, in steps of the result.
+    /// Largest error of an interpolated table or of straight segments against the rounded function, over all inputs, in
+    /// steps of the result.
     pub table_error: Option<i32>,
+    /// Of an approximate choice of the largest element: how far the chosen one can be below it, in steps of the operand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub choice_error: Option<i64>,
     /// Proved bound of the accumulators' magnitude.
     pub accumulator_bound: Option<i64>,
     /// What it costs on the core the module is for, predicted.
@@ -233,6 +237,7 @@ pub fn report(graph: &Graph, plan: &Plan, rows: &Rows) -> Report {
                 scale: value.quant.scale,
                 zero_point: value.quant.zero_point,
                 table_error: step.table_error,
+                choice_error: step.kernel.choice_error(),
                 accumulator_bound: step.bound,
                 predicted: prediction.as_ref().and_then(|p| p.steps.get(k)).map(LayerCost::new),
             }

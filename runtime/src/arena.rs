@@ -28,11 +28,11 @@ impl<const N: usize> Default for Arena<N> {
     }
 }
 
-/// Everything in an [`Arena`] but the window at `AT..AT + LEN`, for reading.
-#[derive(Clone, Copy, Debug)]
+/// Everything in an [`Arena`] but the window at `AT..AT + LEN`.
+#[derive(Debug)]
 pub struct Rest<'a, const AT: usize, const LEN: usize, const N: usize> {
-    below: &'a [u8],
-    above: &'a [u8],
+    below: &'a mut [u8],
+    above: &'a mut [u8],
 }
 
 impl<const N: usize> Arena<N> {
@@ -56,7 +56,7 @@ impl<const N: usize> Arena<N> {
         bytemuck::from_bytes_mut(&mut self.0[AT..AT + size_of::<T>()])
     }
 
-    /// The `LEN` bytes from `AT` for writing a `T` (`LEN` is its size), and the rest of the arena for reading.
+    /// The `LEN` bytes from `AT` for writing a `T` (`LEN` is its size), and the rest of the arena.
     #[inline(always)]
     pub fn write<const AT: usize, const LEN: usize, T: Activation>(&mut self) -> (&mut T, Rest<'_, AT, LEN, N>) {
         const {
@@ -68,11 +68,11 @@ impl<const N: usize> Arena<N> {
     }
 }
 
-impl<'a, const AT: usize, const LEN: usize, const N: usize> Rest<'a, AT, LEN, N> {
+impl<const AT: usize, const LEN: usize, const N: usize> Rest<'_, AT, LEN, N> {
     /// The activation of type `T` that starts at byte `FROM` of the arena. Does not compile where it overlaps
     /// the window that is being written.
     #[inline(always)]
-    pub fn read<const FROM: usize, T: Activation>(&self) -> &'a T {
+    pub fn read<const FROM: usize, T: Activation>(&self) -> &T {
         const {
             assert!(FROM + size_of::<T>() <= AT || FROM >= AT + LEN, "an input overlaps the output");
             assert!(FROM + size_of::<T>() <= N && FROM.is_multiple_of(align_of::<T>()));
@@ -83,6 +83,21 @@ impl<'a, const AT: usize, const LEN: usize, const N: usize> Rest<'a, AT, LEN, N>
             &self.above[FROM - AT - LEN..FROM - AT - LEN + size_of::<T>()]
         };
         bytemuck::from_bytes(bytes)
+    }
+
+    /// [`read`](Self::read) for writing, while the window is still in use.
+    #[inline(always)]
+    pub fn update<const FROM: usize, T: Activation>(&mut self) -> &mut T {
+        const {
+            assert!(FROM + size_of::<T>() <= AT || FROM >= AT + LEN, "an output overlaps what is still in use");
+            assert!(FROM + size_of::<T>() <= N && FROM.is_multiple_of(align_of::<T>()));
+        };
+        let bytes = if FROM < AT {
+            &mut self.below[FROM..FROM + size_of::<T>()]
+        } else {
+            &mut self.above[FROM - AT - LEN..FROM - AT - LEN + size_of::<T>()]
+        };
+        bytemuck::from_bytes_mut(bytes)
     }
 }
 
@@ -112,10 +127,14 @@ mod tests {
         let mut arena = Arena::<16>::new();
         *arena.update::<4, [i8; 4]>() = [1, 2, 3, 4];
         *arena.update::<12, [i16; 2]>() = [5, 6];
-        let (y, rest) = arena.write::<8, 4, [[i8; 2]; 2]>();
+        let (y, mut rest) = arena.write::<8, 4, [[i8; 2]; 2]>();
         *y = [[7, 8], [9, 10]];
         assert_eq!(rest.read::<4, [i8; 4]>(), &[1, 2, 3, 4]);
         assert_eq!(rest.read::<12, [i16; 2]>(), &[5, 6]);
+        rest.update::<0, [i8; 4]>()[3] = 11;
+        rest.update::<12, [i16; 2]>()[1] = y[1][1].into();
+        assert_eq!(arena.read::<0, [i8; 4]>(), &[0, 0, 0, 11]);
+        assert_eq!(arena.read::<12, [i16; 2]>(), &[5, 10]);
         assert_eq!(cast::<_, [[i8; 4]; 1]>(arena.read::<8, [i8; 4]>()), &[[7, 8, 9, 10]]);
         assert_eq!(size_of::<Arena<16>>(), 16);
     }

@@ -63,4 +63,5 @@ impl Activation for i16 {}
 impl Activation for u16 {}
 impl Activation for i32 {}
 impl Activation for u32 {}
+impl Activation for u8 {}
 impl<T: Activation, const N: usize> Activation for [T; N] {}

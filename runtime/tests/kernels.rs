@@ -3,8 +3,8 @@
 
 use proptest::prelude::*;
 use tinymlp::kernels::{
-    Add, Affine, ArgMax, Concat, Div, Interpolate, LogSoftmax, Lookup, MatMul, Mul, PRelu, ReduceMax, ReduceSum,
-    Softmax, Strided,
+    Add, Affine, ArgMax, ArgMaxBits, Concat, Div, Interpolate, LogSoftmax, Lookup, MatMul, Mul, PRelu, Piecewise,
+    ReduceMax, ReduceSum, Softmax, Strided,
 };
 use tinymlp::{Clamp, Element};
 
@@ -21,6 +21,11 @@ fn shifted(value: i128, shift: u32) -> i8 {
 fn requantized(acc: i128, multiplier: i32, zero_point: i8) -> i8 {
     let scaled = (acc * multiplier as i128 + (1 << 31)).div_euclid(1 << 32);
     (scaled + zero_point as i128).clamp(-128, 127) as i8
+}
+
+/// The kept bits of a value that is not negative, the highest first: as they are wired to the comparator.
+fn wires(value: i64, bits: u32) -> Vec<bool> {
+    (0..32).rev().filter(|k| bits >> k & 1 == 1).map(|k| value >> k & 1 == 1).collect()
 }
 
 proptest! {
@@ -223,6 +228,67 @@ proptest! {
             prop_assert!((y[0][i] as f64 - 127.0 - exact).abs() <= allowed, "{} {exact}", y[0][i]);
         }
     }
+
+    /// Against a model in which operands carry their value and index through the tree.
+    #[test]
+    fn piecewise(
+        x: [i16; 9], mut from: [i16; 3], offset in [-9_000_000..9_000_000i32, 0..9i32, -9..9_000_000i32],
+        slope: [[i8; 2]; 3], shift in 0u32..13, low: i8, high: i8,
+    ) {
+        from.sort_unstable();
+        from[0] = i16::MIN;
+        let slope = slope.map(|terms| terms.map(|t| t % 13));
+        let output = Clamp { zero_point: 0, min: low.min(high), max: low.max(high) };
+        let mut y = [0i8; 9];
+        Piecewise { from, offset, slope, shift, output }.run(&x, &mut y);
+        for (x, y) in x.into_iter().zip(y) {
+            let s = from.iter().filter(|&&from| from <= x).count() - 1;
+            let power = |t: i8| (t.signum() as i128) * ((1i128 << t.unsigned_abs()) / 2);
+            let sum = offset[s] as i128 + (power(slope[s][0]) + power(slope[s][1])) * x as i128;
+            let expected = sum.div_euclid(1 << shift).clamp(output.min.into(), output.max.into());
+            prop_assert_eq!(y as i128, expected);
+        }
+    }
+
+    #[test]
+    fn arg_max_bits_finds_what_wired_comparators_find(
+        x: [[[i16; 2]; 6]; 3], offset in 0i32..60_000, bits: [u32; 5],
+        picks in proptest::collection::vec((any::<proptest::sample::Index>(), any::<proptest::sample::Index>()), 5),
+    ) {
+        let mut left_over: Vec<u16> = (0..6).collect();
+        let (mut left, mut right) = ([0u16; 5], [0u16; 5]);
+        for (k, (a, b)) in picks.iter().enumerate() {
+            right[k] = left_over.remove(b.index(left_over.len()));
+            left[k] = *a.get(&left_over);
+        }
+        let mut y = [[99; 2]; 3];
+        ArgMaxBits { offset, left, right, bits }.run(&x, &mut y);
+        for (x, y) in x.iter().zip(y) {
+            for (i, y) in y.into_iter().enumerate() {
+                let value = |x: i16| if (x as i64) < -(offset as i64) { 0 } else { x as i64 + offset as i64 };
+                let mut operands: Vec<(i64, u16)> = (0..6).map(|k| (value(x[k as usize][i]), k)).collect();
+                for k in 0..5 {
+                    let (a, b) = (operands[left[k] as usize], operands[right[k] as usize]);
+                    // `Vec<bool>` compares from its first element on, the highest bit.
+                    let right_wins = wires(b.0, bits[k]) > wires(a.0, bits[k]);
+                    operands[left[k] as usize] = if right_wins { b } else { a };
+                }
+                prop_assert_eq!(y, operands[left[4] as usize].1);
+            }
+        }
+    }
+
+    #[test]
+    fn arg_max_bits_of_all_bits_is_arg_max(x: [[[i32; 1]; 4]; 5]) {
+        let x = x.map(|x| x.map(|x| [x[0] >> 2]));
+        let layer = ArgMaxBits { offset: 1 << 29, left: [0, 2, 0], right: [1, 3, 2], bits: [u32::MAX; 3] };
+        let mut y = [[99; 1]; 5];
+        layer.run(&x, &mut y);
+        for (x, y) in x.iter().zip(y) {
+            let largest = x.iter().max().unwrap_or(&x[0]);
+            prop_assert_eq!(Some(usize::from(y[0])), x.iter().position(|x| x == largest));
+        }
+    }
 }
 
 #[test]
@@ -237,4 +303,11 @@ fn lookup_covers_all_256_inputs() {
     for i in 0..256 {
         assert_eq!((y[i], z[i]), (x[i].wrapping_mul(3), x[i].wrapping_mul(3)));
     }
+}
+
+#[test]
+fn arg_max_bits_of_one_element() {
+    let mut y = [[99; 1]; 2];
+    ArgMaxBits { offset: 0, left: [], right: [], bits: [] }.run(&[[[3i8]], [[-3]]], &mut y);
+    assert_eq!(y, [[0], [0]]);
 }

@@ -7,7 +7,7 @@ use tinymlp_codegen::data::{self, Rows, write_npy};
 use tinymlp_codegen::graph::Graph;
 
 use crate::files::npz;
-use crate::onnx::{Model, floats, ints};
+use crate::onnx::{Model, attribute, floats, ints};
 
 /// A model with inputs of its own.
 #[derive(Clone, Debug)]
@@ -80,7 +80,7 @@ pub fn exported() -> Vec<Fixture> {
 ///
 /// # Panics
 /// If they cannot be written to `folder`.
-pub fn made(folder: &Path) -> [Fixture; 4] {
+pub fn made(folder: &Path) -> [Fixture; 6] {
     std::fs::create_dir_all(folder).expect("a folder");
     let numbers = |n: usize| -> Vec<f32> { (0..n).map(|k| (k as f32 * 0.7).sin()).collect() };
     let write = |name: &str, model: &Model, columns: usize, names: &[&str]| {
@@ -118,6 +118,24 @@ pub fn made(folder: &Path) -> [Fixture; 4] {
         .node("Relu", &["x/X"], &["X"], vec![])
         .node("Mul", &["X", "x"], &["y"], vec![])
         .output("y");
+    // Three layers read what is mostly zero, the last of them after a layer that does not.
+    let mut heads = Model::new(17)
+        .input("x", &[-1, 8])
+        .initializer(floats("w", &[8, 64], &numbers(8 * 64)))
+        .initializer(floats("less", &[64], &[-3.0; 64]))
+        .initializer(floats("v", &[64, 32], &numbers(64 * 32)))
+        .node("MatMul", &["x", "w"], &["h"], vec![])
+        .node("Add", &["h", "less"], &["some"], vec![])
+        .node("Relu", &["some"], &["X"], vec![]);
+    for head in ["a", "b"] {
+        heads = heads.node("MatMul", &["X", "v"], &[head], vec![]).output(head);
+    }
+    let heads = heads
+        .initializer(floats("u", &[32, 8], &numbers(32 * 8)))
+        .node("MatMul", &["b", "u"], &["c"], vec![])
+        .node("MatMul", &["X", "v"], &["d"], vec![])
+        .output("c")
+        .output("d");
     let hostile = ["type", "input", "a\n// \"*/ }`\\", "日本", "a b", "a-b"];
     let mut names = Model::new(17);
     for name in hostile {
@@ -129,9 +147,44 @@ pub fn made(folder: &Path) -> [Fixture; 4] {
         names = names.node("Mul", &[name, &previous], &[&sum], vec![]).node("Sigmoid", &[&sum], &[&out], vec![]);
     }
     let names = names.output("fn 5\n").output("Self\r\n}5").output("fn 3\n");
-    let [attention, gates] = [("real", attention, 12, &["a", "a_q"][..]), ("x", gates, 3, &["x"])]
-        .map(|(name, model, columns, inputs)| write(name, &model, columns, inputs));
-    [attention, gates, write("wide", &wide, 96, &["x"]), write("0 \"type\"", &names, 3, &hostile)]
+    // As a tuned model: powers of two, truncated ReLU, masks, sums to the index of the largest.
+    let power = |k: usize| [1.0, -0.5, 0.0, 0.25, -0.125][k * k % 5];
+    let powers = |n: usize| -> Vec<f32> { (0..n).map(power).collect() };
+    let masks = |outputs: usize, inputs: usize, bits: u32| -> String {
+        let row = |o: usize| {
+            format!("{:?}", (0..inputs).map(|i| 0xff << ((o + i) % 5) & ((1 << bits) - 1)).collect::<Vec<u32>>())
+        };
+        format!("[{}]", (0..outputs).map(row).collect::<Vec<_>>().join(","))
+    };
+    let first = format!(r#"{{"weights":"pow2","scale":0.015625,"shift":3,"masks":{}}}"#, masks(5, 8, 4));
+    let second = r#"{"weights":"pow2","scale":0.015625,"shift":4,"bits":6}"#;
+    let third = format!(r#"{{"weights":"pow2","scale":0.015625,"masks":{}}}"#, masks(4, 6, 6));
+    let last = r#"{"weights":"pow2","scale":0.015625}"#;
+    let tuned = Model::new(17)
+        .metadata(
+            "tinymlp.quantization",
+            &format!(r#"{{"version":1,"inputs":{{"x":{{"bits":4,"scale":0.0625}}}},"layers":{{"h":{first},"g":{second},"y":{third},"z":{last}}}}}"#),
+        )
+        .input("x", &[-1, 8])
+        .initializer(floats("w", &[5, 8], &powers(40)))
+        .initializer(floats("b", &[5], &[0.5, 0.0, -0.25, 0.125, 0.0625]))
+        .initializer(floats("v", &[5, 6], &powers(30)))
+        .initializer(floats("u", &[6, 4], &powers(24)))
+        .node("Gemm", &["x", "w", "b"], &["h"], vec![attribute("transB", 1)])
+        .node("Relu", &["h"], &["r"], vec![])
+        .node("MatMul", &["r", "v"], &["g"], vec![])
+        .node("Relu", &["g"], &["s"], vec![])
+        .node("MatMul", &["s", "u"], &["y"], vec![])
+        .node("ArgMax", &["y"], &["class"], vec![attribute("axis", -1), attribute("keepdims", 0)])
+        .node("MatMul", &["s", "u"], &["z"], vec![])
+        .node("ArgMax", &["z"], &["other"], vec![attribute("axis", -1), attribute("select_last_index", 1)])
+        .output("class")
+        .output("other");
+    let [attention, gates, heads] =
+        [("real", attention, 12, &["a", "a_q"][..]), ("x", gates, 3, &["x"]), ("heads", heads, 8, &["x"])]
+            .map(|(name, model, columns, inputs)| write(name, &model, columns, inputs));
+    let tuned = write("tuned", &tuned, 8, &["x"]);
+    [tuned, attention, gates, heads, write("wide", &wide, 96, &["x"]), write("0 \"type\"", &names, 3, &hostile)]
 }
 
 /// A folder of the data that lies beside the repository; says so on the terminal where it does not.

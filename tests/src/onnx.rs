@@ -2,8 +2,9 @@
 
 use prost::Message;
 use tinymlp_codegen::import::proto::{
-    AttributeProto, DimensionProto, FunctionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto,
-    TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto, attribute_type, data_type,
+    AttributeProto, DimensionProto, FunctionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
+    StringStringEntryProto, TensorProto, TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto, attribute_type,
+    data_type,
 };
 
 /// The value of an attribute.
@@ -159,6 +160,13 @@ impl Model {
     #[must_use]
     pub fn input(mut self, name: &str, dims: &[i64]) -> Self {
         self.graph().input.push(value_info(name, data_type::FLOAT, Some(dims)));
+        self
+    }
+
+    /// Adds an entry of the metadata.
+    #[must_use]
+    pub fn metadata(mut self, key: &str, value: &str) -> Self {
+        self.0.metadata_props.push(StringStringEntryProto { key: key.into(), value: value.into() });
         self
     }
 

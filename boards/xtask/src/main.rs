@@ -37,7 +37,7 @@ use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
-use tinymlp_codegen::{Builder, Core, Mode, Observer};
+use tinymlp_codegen::{Builder, Core, Emission, Format, Mode, Observer};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Sets up, builds, emulates and measures the boards")]
@@ -98,6 +98,21 @@ struct Emulate {
     /// A layer or input that gets int16 activations (repeatable; `all` for all).
     #[arg(long, value_name = "NAME")]
     int16: Vec<String>,
+    /// Format of the weights: int8, int4, ternary, pow2 or pow2-nonzero.
+    #[arg(long, value_name = "FORMAT")]
+    weights: Option<Format>,
+    /// Inputs of so many bits, 1 to 8.
+    #[arg(long, value_name = "BITS")]
+    input_bits: Option<u32>,
+    /// A JSON file that says how inputs and layers are quantized.
+    #[arg(long, value_name = "FILE")]
+    quantization: Option<PathBuf>,
+    /// Give the class, an index, instead of a number a class.
+    #[arg(long)]
+    argmax: bool,
+    /// How fully connected layers become code: tables, bespoke or auto.
+    #[arg(long, default_value = "tables")]
+    emission: Emission,
     /// Whose kernels to call; the board's, if not given.
     #[arg(long, value_name = "CORE")]
     target: Option<Core>,
@@ -160,6 +175,19 @@ fn emulate(arguments: &Emulate) -> Result<()> {
             let configure = |mut builder: Builder| {
                 builder = builder.observer(arguments.observer).headroom(arguments.headroom);
                 builder = builder.target(arguments.target.unwrap_or(board.kernels())).mode(arguments.mode);
+                builder = builder.emission(arguments.emission);
+                if let Some(format) = arguments.weights {
+                    builder = builder.weights(format);
+                }
+                if let Some(bits) = arguments.input_bits {
+                    builder = builder.input_bits(bits);
+                }
+                if let Some(file) = &arguments.quantization {
+                    builder = builder.quantization(file);
+                }
+                if arguments.argmax {
+                    builder = builder.arg_max();
+                }
                 if arguments.constant_time {
                     builder = builder.constant_time();
                 }

@@ -52,7 +52,7 @@ pub fn neuron(layer: &Layer, output: usize, digits: Digits) -> usize {
     if low == high || rectified && high <= 0 {
         return 0;
     }
-    let mut trees = [Tree::default(), Tree::default()];
+    let mut trees = [Tree::new(), Tree::new()];
     let constant = layer.constant(output);
     trees[usize::from(constant < 0)].add(u64::from(constant.unsigned_abs()), 0);
     for (_, w, mask) in layer.summands(output) {
@@ -93,7 +93,7 @@ fn signed_digits(magnitude: u32) -> (u32, u32) {
 }
 
 /// Bits to be added.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 struct Tree {
     /// How many in each column.
     columns: [usize; 64],
@@ -102,6 +102,10 @@ struct Tree {
 }
 
 impl Tree {
+    fn new() -> Self {
+        Self { columns: [0; 64], most: 0 }
+    }
+
     /// The bits of a summand that may be set, moved by some places.
     fn add(&mut self, live: u64, places: u32) {
         let bits = live << places;

@@ -1,5 +1,6 @@
-//! Networks whose arithmetic is approximated, as numbers: what they compute over a data set, and what they cost as a
-//! circuit.
+//! Approximations of a trained network: what they compute over a data set, and what they cost as circuits.
 
 pub mod adders;
+pub mod arg_max;
 pub mod network;
+pub mod piecewise;

@@ -10,7 +10,7 @@ mod table;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::str::FromStr;
-use tinymlp_codegen::{Builder, Core, Format, Io, Mode, Observer, Result};
+use tinymlp_codegen::{Builder, Core, Emission, Format, Io, Mode, Observer, Result};
 
 /// Compiles trained MLP-family networks to Rust for microcontrollers.
 #[derive(Debug, Parser)]
@@ -71,6 +71,10 @@ struct Precision {
     /// A JSON file that says how inputs and layers are quantized, instead of what the model file says of it.
     #[arg(long, value_name = "FILE")]
     quantization: Option<PathBuf>,
+    /// Functions of one number: table, or piecewise for straight segments within 2 steps of the rounded function, or within
+    /// so many as piecewise=MAXERROR says.
+    #[arg(long, default_value = "table", value_name = "KIND")]
+    activation: Activation,
     /// Give the class, an index, instead of a number a class.
     #[arg(long)]
     argmax: bool,
@@ -95,6 +99,29 @@ impl FromStr for Weights {
     }
 }
 
+/// What functions of one number become.
+#[derive(Clone, Copy, Debug)]
+enum Activation {
+    Table,
+    Piecewise { max_error: u32 },
+}
+
+impl FromStr for Activation {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        match text.split_once('=') {
+            None if text == "table" => Ok(Self::Table),
+            None if text == "piecewise" => Ok(Self::Piecewise { max_error: 2 }),
+            Some(("piecewise", error)) => {
+                let max_error = error.parse().map_err(|_| format!("'{error}' is no number of steps"))?;
+                Ok(Self::Piecewise { max_error })
+            }
+            _ => Err("is none of table, piecewise and piecewise=MAXERROR".into()),
+        }
+    }
+}
+
 /// What the module is for.
 #[derive(Args, Debug)]
 struct Target {
@@ -104,6 +131,9 @@ struct Target {
     /// What comes first where kernels can be either fast or small: size, balanced or speed.
     #[arg(long, default_value = "balanced", value_name = "MODE")]
     mode: Mode,
+    /// How fully connected layers become code: tables, bespoke (weights as instructions) or auto.
+    #[arg(long, default_value = "tables", value_name = "EMISSION")]
+    emission: Emission,
     /// Only kernels whose instructions do not depend on the data.
     #[arg(long)]
     constant_time: bool,
@@ -129,6 +159,9 @@ impl Precision {
         if self.argmax {
             builder = builder.arg_max();
         }
+        if let Activation::Piecewise { max_error } = self.activation {
+            builder = builder.piecewise(max_error);
+        }
         if let Some(bits) = self.input_bits {
             builder = builder.input_bits(bits);
         }
@@ -148,7 +181,7 @@ impl Precision {
 impl Target {
     /// The builder with these options.
     fn of(&self, builder: Builder) -> Builder {
-        let mut builder = builder.mode(self.mode);
+        let mut builder = builder.mode(self.mode).emission(self.emission);
         if let Some(core) = self.target {
             builder = builder.target(core);
         }

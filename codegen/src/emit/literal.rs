@@ -103,7 +103,9 @@ impl Literal {
             Literal::Array(items) => {
                 text.push_str("[\n");
                 let lines: Vec<String> = items.iter().map(|i| i.layout(inner, inner, 1)).collect();
-                if lines.iter().all(|l| l.len() <= SHORT_ELEMENT && !l.contains('\n')) {
+                // Arrays in arrays have a line each, however short they are.
+                let simple = items.iter().all(|i| matches!(i, Literal::Atom(_)));
+                if simple && lines.iter().all(|l| l.len() <= SHORT_ELEMENT) {
                     fill(&lines, inner, &mut text);
                 } else {
                     for line in &lines {
@@ -240,7 +242,10 @@ pub(super) fn field(name: &str, field: &Field, external: External<'_>) -> Litera
                 vec![number("zero_point", zero_point), number("min", min), number("max", max)],
             )
         }
-        Field::Array { element: "u8", width, values, .. } if let Some(file) = external(name, *width, values) => {
+        Field::Array { element: "u8", width, values, extents }
+            if extents.len() == 1
+                && let Some(file) = external(name, *width, values) =>
+        {
             Literal::IncludeBytes(file)
         }
         Field::Array { element, extents, values, width } => match external(name, *width, values) {
@@ -265,6 +270,15 @@ fn array(element: &str, extents: &[usize], values: &[i32]) -> Literal {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What rustfmt makes of it.
+    #[test]
+    fn short_arrays_in_arrays() {
+        let values: Vec<i32> = (0..26).collect();
+        let pairs = item("static A: [[i8; 2]; 13]", &array("i8", &[13, 2], &values));
+        let lines: String = values.chunks(2).map(|v| format!("    [{}, {}],\n", v[0], v[1])).collect();
+        assert_eq!(pairs, format!("static A: [[i8; 2]; 13] = [\n{lines}];\n"));
+    }
 
     /// What rustfmt makes of it.
     #[test]

@@ -277,6 +277,13 @@ impl Emitter<'_> {
         let mut found = Vec::new();
         for step in &plan.steps {
             let constant = step.kernel.constant();
+            if step.kernel.function("").is_some() {
+                let name = self.names.constant(&step.name).to_lowercase();
+                let function = step.kernel.function(&name).unwrap_or_default();
+                let _ = writeln!(self.text, "{MAYBE_UNUSED}{function}");
+                found.push(name);
+                continue;
+            }
             if constant.fields == Fields::Unit {
                 found.push(format!("{}::{}", local(step), constant.ty));
                 continue;
@@ -310,16 +317,20 @@ impl Emitter<'_> {
         );
         let count = plan.steps.len();
         for (k, (step, constant)) in plan.steps.iter().zip(constants).enumerate() {
-            let text = self.call(step, constant);
+            let text = self.call(k, constant);
             let comment = comment(plan, step);
             let _ = write!(self.text, "    // {}/{count} {comment}\n{text}", k + 1);
         }
         self.text.push_str("}\n\n");
     }
 
-    /// The statements of one step.
-    fn call(&self, step: &Step, constant: &str) -> String {
+    /// The statements of step `k`.
+    ///
+    /// A list stays borrowed while the steps that read it, which are those after the one that makes it, write the
+    /// rest of the arena: only so it is certain that it is as it was made.
+    fn call(&self, k: usize, constant: &str) -> String {
         let plan = self.plan;
+        let step = &plan.steps[k];
         let views = step.kernel.views();
         let element = |v: ValueId| plan.values[v].element();
         let view = |ty: &str, k: usize| nested(ty, &views[k]);
@@ -331,10 +342,22 @@ impl Emitter<'_> {
         }
         let from_arena = |v: &ValueId| matches!(plan.values[*v].place, Place::Arena(_));
         let reads_arena = step.inputs.iter().any(from_arena);
+        let list = |v: &ValueId| plan.values[*v].layout.is_list();
+        let reads_list = step.inputs.iter().any(list);
+        let y = if list(&step.output) { "list" } else { "y" };
         let source = match plan.values[step.output].place {
+            Place::Arena(at) if reads_list => {
+                let _ = writeln!(text, "    let y = rest.update::<{at}, {result}>();");
+                "rest"
+            }
             Place::Arena(at) => {
-                let rest = if reads_arena { "rest" } else { "_" };
-                let _ = writeln!(text, "    let (y, {rest}) = scratch.write::<{at}, {bytes}, {result}>();");
+                let readers = || plan.steps.iter().filter(|reader| reader.inputs.contains(&step.output));
+                let rest = match list(&step.output) && readers().any(|reader| from_arena(&reader.output)) {
+                    true => "mut rest",
+                    false if reads_arena => "rest",
+                    false => "_",
+                };
+                let _ = writeln!(text, "    let ({y}, {rest}) = scratch.write::<{at}, {bytes}, {result}>();");
                 "rest"
             }
             Place::Output(_) | Place::Input(_) | Place::Constant => {
@@ -343,15 +366,21 @@ impl Emitter<'_> {
                 "scratch"
             }
         };
-        let names: &[&str] = if step.inputs.len() == 1 { &["x"] } else { &["a", "b"] };
-        for (k, (&value, name)) in step.inputs.iter().zip(names).enumerate() {
+        let names: &[&str] = match step.inputs.len() {
+            _ if reads_list => &["list"],
+            1 => &["x"],
+            _ => &["a", "b"],
+        };
+        for (k, (&value, name)) in step.inputs.iter().zip(names).enumerate().filter(|(_, (value, _))| !list(value)) {
             let ty = view(element(value), k);
             let _ = match plan.values[value].place {
                 Place::Arena(at) => writeln!(text, "    let {name} = {source}.read::<{at}, {ty}>();"),
                 _ => writeln!(text, "    let {name}: &{ty} = tinymlp::cast({});", self.caller(value, false)),
             };
         }
-        let _ = writeln!(text, "    {constant}.run({}, y);", names.join(", "));
+        let made = if list(&step.output) { "let list = " } else { "" };
+        let run = if step.kernel.function("").is_some() { "" } else { ".run" };
+        let _ = writeln!(text, "    {made}{constant}{run}({}, {y});", names.join(", "));
         text
     }
 
@@ -413,7 +442,11 @@ fn comment(plan: &Plan, step: &Step) -> String {
         let _ = write!(text, ", |accumulator| <= {bound} ({bits} of 31 bits)");
     }
     if let Some(error) = step.table_error {
-        let _ = write!(text, ", table within {error} steps");
+        let what = if step.kernel.op() == "Piecewise" { "segments" } else { "table" };
+        let _ = write!(text, ", {what} within {error} steps");
+    }
+    if let Some(error) = step.kernel.choice_error() {
+        let _ = write!(text, ", chosen within {error} steps of the largest");
     }
     text
 }

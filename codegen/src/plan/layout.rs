@@ -24,6 +24,12 @@ pub enum Layout {
 }
 
 impl Layout {
+    /// Whether entries say which elements they are: only the kernel that makes such a list may write it, and the steps
+    /// that read it follow at once.
+    pub fn is_list(&self) -> bool {
+        matches!(self, Layout::Nonzero { .. } | Layout::List)
+    }
+
     /// Words of a row of `elements`, none for a plain array.
     pub fn words(&self, elements: usize) -> usize {
         match *self {

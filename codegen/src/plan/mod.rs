@@ -189,7 +189,8 @@ pub struct Step {
     /// The largest magnitude that any accumulator of the step can reach, proved from its constants and the types
     /// and limits of its inputs.
     pub bound: Option<i64>,
-    /// Largest error of an interpolated table against its function, over all inputs, in steps of the output.
+    /// Largest error of an interpolated table or of straight segments against the rounded function, over all inputs, in
+    /// steps of the output.
     pub table_error: Option<i32>,
     /// Whether the output takes the place of the first input.
     pub in_place: bool,

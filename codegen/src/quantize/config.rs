@@ -2,9 +2,12 @@
 //!
 //! Tuned models carry it as JSON in the ONNX file's metadata under [`KEY`]; a file of the same form takes its place.
 
+use super::clamp;
 use super::format::Format;
+use crate::approximate::arg_max::{Comparator, Tree};
 use crate::error::{Problem, Problems};
-use crate::graph::{Graph, Op};
+use crate::graph::{Graph, Node, Op};
+use crate::target::Emission;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -32,6 +35,15 @@ pub struct Config {
     /// By name of a fully connected layer's node.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub layers: BTreeMap<String, LayerConfig>,
+    /// Of functions of one number that say nothing else: straight segments instead of a table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activation: Option<ActivationConfig>,
+    /// By name of a node that is a function of one number.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub activations: BTreeMap<String, ActivationConfig>,
+    /// Of the choice of a class: an approximate one instead of an exact one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub argmax: Option<ArgMaxConfig>,
 }
 
 /// Of an input: `q = clamp(round(x / scale) + zero_point, -128, 2^bits - 129)`.
@@ -69,6 +81,9 @@ pub struct LayerConfig {
     /// -128. A summand whose mask is 0 is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub masks: Option<Vec<Vec<u8>>>,
+    /// Whether it reads a table of weights or is straight-line code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub emission: Option<Emission>,
 }
 
 /// Scales of a layer's weights.
@@ -81,10 +96,49 @@ pub enum Scale {
     Outputs(Vec<f64>),
 }
 
+/// Of a function of one number: how many straight segments it becomes, or how far they may be off.
+/// See [`tinymlp::kernels::Piecewise`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ActivationConfig {
+    /// So many segments, placed for the smallest error: 1 to 64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub segments: Option<usize>,
+    /// The fewest segments whose results are within so many steps of the rounded function.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_error: Option<u32>,
+}
+
+/// Of every `ArgMax`: comparators of some bits of `max(sum + offset, 0)`, by their number or one by one.
+/// See [`tinymlp::kernels::ArgMaxBits`].
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ArgMaxConfig {
+    /// Added to every sum. 0 is the ReLU of the paper's output layers. If not given, the least power of two with which no
+    /// sum is below zero.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offset: Option<i32>,
+    /// How many of the highest bits that the sums can have every comparator of a tree of neighbours compares.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bits: Option<u32>,
+    /// The comparators in their order: one less than classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comparators: Option<Vec<Comparator>>,
+}
+
 impl Default for Config {
     fn default() -> Self {
         let (inputs, layers) = (BTreeMap::new(), BTreeMap::new());
-        Self { version: VERSION, weights: None, input_bits: None, inputs, layers }
+        Self {
+            version: VERSION,
+            weights: None,
+            input_bits: None,
+            inputs,
+            layers,
+            activation: None,
+            activations: BTreeMap::new(),
+            argmax: None,
+        }
     }
 }
 
@@ -120,6 +174,11 @@ impl Config {
     pub fn layer(&self, name: &str) -> LayerConfig {
         let own = self.layers.get(name).cloned().unwrap_or_default();
         LayerConfig { weights: own.weights.or(self.weights), ..own }
+    }
+
+    /// What holds for a function of one number.
+    pub fn activation(&self, name: &str) -> Option<ActivationConfig> {
+        self.activations.get(name).copied().or(self.activation)
     }
 
     /// What holds for an input.
@@ -192,6 +251,82 @@ impl Config {
                 wrong(format!("its masks are not {outputs} rows of {inputs}"), "a row an output, an element an input");
             }
         }
+        let all = self.activation.iter().map(|a| ("all functions".to_owned(), a));
+        let named = self.activations.iter().map(|(name, a)| (format!("function '{name}'"), a));
+        for (of, activation) in all.chain(named) {
+            let place = format!("quantization of {of}");
+            if activation.segments.is_some() == activation.max_error.is_some() {
+                problems.push(
+                    Problem::new(&place, "has not one of segments and max_error")
+                        .help("write {\"segments\": 4} or {\"max_error\": 2}"),
+                );
+            }
+            if activation.segments.is_some_and(|s| !(1..=64).contains(&s)) {
+                problems.push(Problem::new(&place, "its segments are not 1 to 64"));
+            }
+            if activation.max_error.is_some_and(|e| e > 1 << 15) {
+                problems.push(Problem::new(&place, "its largest error is more than 32768 steps"));
+            }
+        }
+        let function = |node: &Node| {
+            matches!(node.op, Op::Map(_))
+                && node.inputs.len() == 1
+                && clamp::bounds_of(graph, node).is_none()
+                && graph.tensors[node.inputs[0]].shape == graph.tensors[node.output].shape
+        };
+        for name in self.activations.keys() {
+            if !graph.nodes.iter().any(|node| node.name == *name && function(node)) {
+                let functions: Vec<&str> =
+                    graph.nodes.iter().filter(|&node| function(node)).map(|n| n.name.as_str()).collect();
+                problems.push(
+                    Problem::new(
+                        format!("quantization of function '{name}'"),
+                        "the model has no such function of one number that takes a table",
+                    )
+                    .help(format!("one of {functions:?}; clamps need none")),
+                );
+            }
+        }
+        if let Some(argmax) = &self.argmax {
+            argmax.check(graph, problems);
+        }
+    }
+}
+
+impl ArgMaxConfig {
+    /// Everything that does not fit the network.
+    fn check(&self, graph: &Graph, problems: &mut Problems) {
+        let mut wrong = |reason: String, help: &str| {
+            problems.push(Problem::new("quantization of the argmax", reason).help(help));
+        };
+        if self.offset.is_some_and(|offset| !(0..=1 << 30).contains(&offset)) {
+            wrong("its offset is not 0 to 2^30".into(), "leave it out for one that keeps all sums");
+        }
+        if self.bits.is_some_and(|bits| !(1..=32).contains(&bits)) {
+            wrong("its comparators have not 1 to 32 bits".into(), "some bits decide");
+        }
+        if self.bits.is_some() == self.comparators.is_some() {
+            wrong("has not one of bits and comparators".into(), "write {\"bits\": 4}, or a list of comparators");
+        }
+        let searches = graph.nodes.iter().filter_map(|node| match node.op {
+            Op::ArgMax { axis, .. } => Some((node, graph.tensors[node.inputs[0]].shape[axis])),
+            _ => None,
+        });
+        let mut searched = 0;
+        for (node, classes) in searches {
+            searched += 1;
+            let comparators = self.comparators.clone();
+            let problem = comparators.and_then(|comparators| Tree { offset: 0, comparators }.problem(classes));
+            if let Some(reason) = problem {
+                wrong(
+                    format!("does not fit node '{}' ({}): {reason}", node.name, node.origin),
+                    "every class but one loses once: it is the right operand of one comparator, and of no later one",
+                );
+            }
+        }
+        if searched == 0 {
+            wrong("the model has no ArgMax".into(), "--argmax (`Builder::arg_max`) adds one");
+        }
     }
 }
 
@@ -207,6 +342,7 @@ mod tests {
             shift: Some(4),
             bits: None,
             masks: Some(vec![vec![15, 0], vec![12, 8]]),
+            emission: Some(Emission::Bespoke),
         };
         let input = InputConfig { bits: 4, scale: Some(0.0625), zero_point: None };
         let config = Config {

@@ -2,11 +2,12 @@
 //! factors and slopes per channel.
 
 use super::{Quantizer, scale};
+use crate::approximate::piecewise::Function;
 use crate::error::Problem;
 use crate::graph::expr::Binary;
 use crate::graph::simplify::{Affine as Factors, affine_of, broadcast_index, period_of};
 use crate::graph::{Expr, Node, TensorId};
-use crate::plan::kernels::{Add, Affine, Div, Interpolate, Lookup, Mul, PRelu};
+use crate::plan::kernels::{Add, Affine, Div, Interpolate, Lookup, Mul, PRelu, Piecewise};
 use crate::plan::{Quant, Type};
 
 pub(super) fn lower(q: &mut Quantizer, k: usize, node: &Node, expr: &Expr) -> Result<(), Problem> {
@@ -50,12 +51,32 @@ fn unsupported(q: &Quantizer, node: &Node, expr: &Expr) -> Problem {
         .help("functions of one tensor, and Add, Sub, Mul and Div of two, are supported; write it with these")
 }
 
-/// A function of one number becomes a table.
+/// A function of one number becomes a table, or straight segments where the configuration says so.
 fn function(q: &mut Quantizer, k: usize, node: &Node, expr: &Expr) -> Result<(), Problem> {
     let (input, x) = q.activation(node, 0)?;
     let (output, y, limits) = q.result(k);
     let len = q.values[output].len();
     let f = |step: i32| y.quantize(expr.eval(&[x.real(step)])).clamp(limits.min, limits.max);
+    if let Some(config) = q.config.activation(&node.name) {
+        let (first, last) = x.ty.limits();
+        let results: Vec<i32> = (first..=last).map(f).collect();
+        let function = Function { first, results: &results, limits: (limits.min, limits.max) };
+        let segments = match config.segments {
+            Some(count) => function.with_segments(count),
+            None => function.within(config.max_error.unwrap_or(0) as i32),
+        };
+        let (name, origin, error) = (&node.name, &node.origin, segments.error);
+        let (count, real) = (segments.segments.len(), (f64::from(error) + 0.5) * y.scale);
+        q.notes.push(format!(
+            "node '{name}' ({origin}): in {count} straight segments, within {error} steps of the rounded function over all \
+             inputs, {real:.4} of the function"
+        ));
+        q.push(k, Piecewise { len, ty: x.ty, segments, limits }, vec![input], output, None);
+        if let Some(step) = q.steps.last_mut() {
+            step.table_error = Some(error);
+        }
+        return Ok(());
+    }
     if x.ty == Type::I8 {
         let table = (0..=255u8).map(|bits| f(i32::from(bits as i8))).collect();
         q.push(k, Lookup { len, ty: y.ty, table }, vec![input], output, None);

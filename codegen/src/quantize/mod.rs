@@ -18,6 +18,8 @@ mod ranges;
 mod reduce;
 mod scale;
 mod softmax;
+#[cfg(test)]
+mod tests;
 
 use crate::calibrate::{Calibration, Observer, Range};
 use crate::error::{Problem, Problems, Result};

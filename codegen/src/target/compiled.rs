@@ -1,7 +1,7 @@
 //! What the compiler makes of generated code: the calls of kernels, and the portable loops.
 //!
 //! Figures of rustc 1.95.0, fitted to what the emulated boards count: calls and the portable `Gemm` with the benchmark
-//! models, `Lookup` and `Add` with the shipped `wine`. The rest is a guess from those.
+//! models, `Lookup`, `Piecewise` (of four segments) and `Add` with the shipped `wine`. The rest is a guess from those.
 
 use super::{Core, Mode};
 use crate::plan::cost::{Cost, Function, Instructions};
@@ -60,6 +60,7 @@ const ARMV6M: Compiled = Compiled {
         &[
             portable("Gemm", 10, [112.0, 5.4], 700, 212),
             portable("Lookup", 0, [4.0, 0.0], 100, 0),
+            portable("Piecewise", 4, [74.0, 0.0], 212, 44),
             portable("Add", 7, [9.0, 0.0], 392, 24),
             portable("", 20, [40.0, 6.0], 400, 80),
         ]
@@ -68,6 +69,7 @@ const ARMV6M: Compiled = Compiled {
         &[
             portable("Gemm", 10, [112.0, 8.0], 400, 120),
             portable("Lookup", 0, [6.0, 0.0], 4, 0),
+            portable("Piecewise", 4, [72.0, 0.0], 130, 32),
             portable("Add", 9, [15.0, 0.0], 8, 16),
             portable("", 20, [60.0, 8.0], 200, 60),
         ]
@@ -181,6 +183,7 @@ const RV32EC: Compiled = Compiled {
         &[
             portable("Gemm", 10, [900.0, 190.0], 500, 132),
             portable("Lookup", 0, [4.0, 0.0], 220, 0),
+            portable("Piecewise", 4, [51.0, 0.0], 60, 8),
             portable("Add", 12, [47.0, 0.0], 2376, 36),
             portable("", 20, [600.0, 190.0], 500, 100),
         ]
@@ -189,6 +192,7 @@ const RV32EC: Compiled = Compiled {
         &[
             portable("Gemm", 10, [900.0, 190.0], 300, 132),
             portable("Lookup", 0, [6.0, 0.0], 0, 0),
+            portable("Piecewise", 4, [52.0, 0.0], 152, 8),
             portable("Add", 11, [46.0, 0.0], 0, 20),
             portable("", 20, [600.0, 190.0], 300, 100),
         ]

@@ -9,6 +9,7 @@ mod activity;
 mod armv6m;
 mod armv7em;
 mod avr;
+mod bespoke;
 mod compiled;
 pub mod cost;
 mod helium;
@@ -19,14 +20,19 @@ mod tests;
 
 use crate::data::Rows;
 use crate::plan::cost::Seen;
-use crate::plan::kernels::{Gemm, Kernel};
+use crate::plan::kernels::{Dense, Gemm, GemmPacked, GemmSums, Kernel};
 use crate::plan::layout::Layout;
 use crate::plan::{Place, Plan, Step, Value, ValueId};
 use activity::Activity;
+pub use bespoke::Emission;
 use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+
+/// Bytes of weights that a layer has to save before it gets the portable loop over packed ones, which may be the only
+/// such layer.
+const PACKED_LOOP: usize = 128;
 
 /// What the generated module is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -208,6 +214,8 @@ impl fmt::Display for Core {
 /// A fully connected layer with what it reads and writes.
 struct Layer<'p> {
     gemm: &'p Gemm,
+    /// Its sums are the result: it has no multipliers.
+    sums: bool,
     x: &'p Value,
     y: &'p Value,
     /// What the calibration data shows of it.
@@ -238,6 +246,11 @@ trait Architecture {
     /// The kernel of a layer whose operand and result have their layouts.
     fn layer(&self, layer: &Layer, target: Target) -> Arc<dyn Kernel>;
 
+    /// Whether it has kernels for layers whose sums are the result. Others are not asked.
+    fn sums(&self) -> bool {
+        false
+    }
+
     /// Its own kernel for a step that is no layer of its, with the same values.
     fn other(&self, _kernel: &dyn Kernel) -> Option<Arc<dyn Kernel>> {
         None
@@ -255,16 +268,20 @@ impl Plan {
     pub fn for_target(mut self, target: Target, rows: &Rows) -> Plan {
         self.target = target;
         let Some(architecture) = target.core.architecture() else {
+            self.pack_portable();
             self.note_varying();
             return self;
         };
         let activity = Activity::new(&self, rows);
         let layer = |plan: &Plan, step: &Step, f: &mut dyn FnMut(&Layer)| {
             let (x, y) = (&plan.values[step.inputs[0]], &plan.values[step.output]);
-            let Some(gemm) = step.kernel.gemm() else { return };
+            let Some(Dense { layer: gemm, masks: None, sums }) = step.kernel.dense() else { return };
+            if sums && !architecture.sums() {
+                return;
+            }
             let nonzero = activity.rows(step.inputs[0], x.order.as_deref());
             let [lowest, highest] = activity.limits(step.output);
-            f(&Layer { gemm, x, y, seen: Seen { nonzero: &nonzero, lowest, highest } });
+            f(&Layer { gemm, sums, x, y, seen: Seen { nonzero: &nonzero, lowest, highest } });
         };
         let takes: Vec<bool> = self
             .steps
@@ -295,12 +312,12 @@ impl Plan {
         let mut operands: HashMap<(ValueId, Layout, usize), ValueId> = HashMap::new();
         let mut steps = Vec::new();
         for (mut step, taken) in std::mem::take(&mut self.steps).into_iter().zip(takes) {
-            if taken && let Some(gemm) = step.kernel.gemm() {
+            if taken && let Some(Dense { layer: gemm, sums, .. }) = step.kernel.dense() {
                 let order = |value: ValueId| self.values[value].order.as_deref();
                 let gemm = gemm.sorted(order(step.inputs[0]), order(step.output));
                 // As the layer sees its operand: it may take several axes as one.
                 let (inputs, shape) = (gemm.inputs, vec![gemm.rows, gemm.inputs]);
-                step.kernel = Arc::new(gemm);
+                step.kernel = if sums { Arc::new(GemmSums { layer: gemm }) } else { Arc::new(gemm) };
                 let mut operand = (Layout::Plain, None);
                 layer(&self, &step, &mut |layer| operand = architecture.operand(layer, target));
                 // The layer that a kernel is chosen for reads what the operand's kernel makes, of the same activity.
@@ -333,12 +350,32 @@ impl Plan {
                     None => self.notes.extend(architecture.note(&step)),
                 }
             }
+            // A list is not kept beyond the steps that read it: each layer is chosen as if it made its own.
+            operands.retain(|(_, layout, _), made| !layout.is_list() || step.inputs.contains(made));
             steps.push(step);
         }
         self.steps = steps;
+        self.pack_portable();
         self.place_values();
         self.note_varying();
         self
+    }
+
+    /// Packs the weights of portable layers to four or two bits where they fit and that saves flash. It costs time, for
+    /// which there is no measure on an unknown core: there all but the fast mode pack, on others the small mode does.
+    fn pack_portable(&mut self) {
+        let packs = match self.target.mode {
+            Mode::Size => true,
+            Mode::Balanced => self.target.core == Core::Portable,
+            Mode::Speed => false,
+        };
+        for step in self.steps.iter_mut().filter(|_| packs) {
+            let Some(dense) = step.kernel.dense() else { continue };
+            let Some(packed) = GemmPacked::new(dense) else { continue };
+            if step.kernel.constant().bytes() - packed.constant().bytes() >= PACKED_LOOP {
+                step.kernel = Arc::new(packed);
+            }
+        }
     }
 
     /// Says where constant time was asked for and is not promised.
@@ -363,7 +400,7 @@ impl Plan {
         let mut written = vec![0; self.values.len()];
         for (step, &packs) in self.steps.iter().zip(packs) {
             written[step.output] += 1;
-            let rows = step.kernel.gemm().map(|g| (g.inputs, g.outputs));
+            let rows = step.kernel.dense().map(|dense| (dense.layer.inputs, dense.layer.outputs));
             packed[step.output] &= packs && rows.is_some_and(|(_, o)| o == self.values[step.output].features());
             for &input in &step.inputs {
                 packed[input] &= packs && rows.is_some_and(|(i, _)| i == self.values[input].features());

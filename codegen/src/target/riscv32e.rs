@@ -1,11 +1,11 @@
-//! RV32EC: products by table, zeros skipped where that is faster.
+//! RV32EC: products by table, zeros skipped where that is faster; packed weights.
 
 use super::{Architecture, Layer, Mode, Target};
 use crate::plan::Type;
 use crate::plan::cost::Seen;
-use crate::plan::kernels::riscv32e::{self, Code, Gemm};
+use crate::plan::kernels::riscv32e::{self, Code, Gemm, PackedCode};
 use crate::plan::kernels::riscv32m::Case;
-use crate::plan::kernels::{self, Kernel};
+use crate::plan::kernels::{self, Dense, Kernel};
 use crate::plan::layout::Layout;
 use std::sync::Arc;
 use tinymlp::arch::riscv32e::largest;
@@ -14,22 +14,11 @@ pub(super) struct Riscv32e;
 
 impl Architecture for Riscv32e {
     fn takes(&self, layer: &Layer) -> bool {
-        let Layer { gemm, x, y, .. } = layer;
-        // The sums are those of the portable kernel modulo 2^32. The multiplication adds up to three times a sum to what
-        // is less than that sum, so 30 bits have to hold it.
-        let fits = gemm.weight.chunks_exact(gemm.inputs.max(1)).zip(&gemm.bias).all(|(row, &bias)| {
-            let magnitude: i64 = row.iter().map(|&w| i64::from(w).abs()).sum();
-            i64::from(bias).abs() + magnitude * 128 < 1 << 29
-        });
-        let top = riscv32e::top(&gemm.multiplier);
-        x.quant.ty == Type::I8
-            && y.quant.ty == Type::I8
-            && (gemm.limits.min, gemm.limits.max) == Type::I8.limits()
-            && gemm.shift == 0
-            && gemm.inputs > 0
-            && gemm.outputs > 0
-            && gemm.multiplier.iter().all(|&m| riscv32e::bits(m as u32, top) <= 30)
-            && fits
+        layer.x.quant.ty == Type::I8 && (takes_whole(layer) || packed(layer, Target::default()).is_some())
+    }
+
+    fn sums(&self) -> bool {
+        true
     }
 
     fn operand(&self, _: &Layer, _: Target) -> (Layout, Option<Arc<dyn Kernel>>) {
@@ -41,9 +30,60 @@ impl Architecture for Riscv32e {
     }
 
     fn layer(&self, layer: &Layer, target: Target) -> Arc<dyn Kernel> {
-        let code = code(layer.gemm, &layer.seen, target);
-        Arc::new(Gemm::new(layer.gemm, layer.x.quant.zero_point, code))
+        let whole = || {
+            let code = code(layer.gemm, &layer.seen, target);
+            Gemm::new(layer.gemm, layer.x.quant.zero_point, code)
+        };
+        match packed(layer, target) {
+            Some(packed) if !takes_whole(layer) || packs(&packed, &whole(), layer, target.mode) => Arc::new(packed),
+            _ => Arc::new(whole()),
+        }
     }
+}
+
+/// Whether a layer is to have packed weights: they take half the flash, and no table of triangular numbers.
+fn packs(packed: &riscv32e::GemmPacked, whole: &Gemm, layer: &Layer, mode: Mode) -> bool {
+    let mean = |kernel: &dyn Kernel| kernel.cost(&layer.seen).map_or(0.0, |cost| cost.instructions.mean);
+    match mode {
+        Mode::Size => true,
+        // Layers of few outputs take longer, but one that is not packed brings the table with it.
+        Mode::Balanced => mean(packed) <= 1.5 * mean(whole),
+        Mode::Speed => mean(packed) < mean(whole),
+    }
+}
+
+/// Whether the kernel with weights of eight bits gives the results bit for bit: its sums are those of the portable one
+/// modulo 2^32.
+fn takes_whole(layer: &Layer) -> bool {
+    let Layer { gemm, x, y, sums, .. } = layer;
+    let top = riscv32e::top(&gemm.multiplier);
+    !sums
+        && x.quant.ty == Type::I8
+        && y.quant.ty == Type::I8
+        && (gemm.limits.min, gemm.limits.max) == Type::I8.limits()
+        && gemm.shift == 0
+        && gemm.inputs > 0
+        && gemm.outputs > 0
+        && gemm.multiplier.iter().all(|&m| riscv32e::bits(m as u32, top) <= 30)
+        && riscv32e::fits(gemm)
+}
+
+/// The kernel with packed weights, if it takes the layer.
+fn packed(layer: &Layer, target: Target) -> Option<riscv32e::GemmPacked> {
+    // Sums on the stack, and how often two weights stand in the code.
+    let (block, unroll) = match target.mode {
+        Mode::Size => (32, 1),
+        Mode::Balanced => (64, 2),
+        Mode::Speed => (64, 4),
+    };
+    let code = PackedCode {
+        block: block.min(layer.gemm.outputs.next_multiple_of(2)),
+        unroll: unroll.min(layer.gemm.outputs.div_ceil(2)),
+        skip: !target.constant_time,
+        constant_time: target.constant_time,
+    };
+    let dense = Dense { layer: layer.gemm, masks: None, sums: layer.sums };
+    riscv32e::GemmPacked::new(dense, layer.x.quant.zero_point, code)
 }
 
 /// The code for a layer.
@@ -73,6 +113,8 @@ fn code(gemm: &kernels::Gemm, seen: &Seen, target: Target) -> Code {
 mod tests {
     use super::super::{Core, tests};
     use super::*;
+    use crate::plan::kernels::GemmSums;
+    use crate::quantize::format::Format;
     use proptest::prelude::*;
 
     proptest! {
@@ -85,7 +127,7 @@ mod tests {
             let row: Vec<bool> = (0..100).map(|k| f64::from(k) >= 100.0 * zeros).collect();
             let nonzero = [row];
             let seen = Seen { nonzero: &nonzero, ..Seen::default() };
-            let layer = Layer { gemm: &case.gemm, x: &x, y: &y, seen };
+            let layer = Layer { gemm: &case.gemm, sums: false, x: &x, y: &y, seen };
             prop_assert!(Riscv32e.takes(&layer));
             let expected = tests::results(&case.gemm, &case);
             for target in tests::targets(Core::Rv32ec) {
@@ -93,6 +135,51 @@ mod tests {
                 prop_assert_eq!(&tests::results(&*kernel, &case), &expected, "{:?}", target);
             }
         }
+    }
+
+    proptest! {
+        #[test]
+        fn packed_layers_compute_what_the_portable_one_does(
+            case in tests::cases(40, 70), format in tests::formats(), cut in prop_oneof![Just(None), (0u32..17).prop_map(Some)],
+            shift in 0u32..3, max in prop_oneof![Just(127), -127..127i32],
+        ) {
+            let mut case = tests::of_format(case, format);
+            case.gemm.bias.iter_mut().for_each(|bias| *bias = *bias / 20 * 2 + 1000);
+            case.gemm.multiplier.iter_mut().for_each(|multiplier| *multiplier &= !1);
+            if let Some(cut) = cut {
+                // A truncated ReLU: one power of two for all outputs.
+                case.gemm.multiplier.fill((1 << 30) >> cut);
+                case.gemm.shift = shift;
+                case.gemm.limits.max = max;
+            }
+            let (inputs, outputs) = (case.gemm.inputs, case.gemm.outputs);
+            let (x, y) = (tests::value(inputs, case.x_zero_point), tests::value(outputs, 0));
+            let expected = tests::results(&case.gemm, &case);
+            let sums = GemmSums { layer: case.gemm.clone() };
+            for target in tests::targets(Core::Rv32ec) {
+                let layer = Layer { gemm: &case.gemm, sums: false, x: &x, y: &y, seen: Seen::default() };
+                prop_assert!(Riscv32e.takes(&layer));
+                let kernel = packed(&layer, target).unwrap();
+                prop_assert_eq!(&tests::results(&kernel, &case), &expected, "{:?}", target);
+                let kernel = packed(&Layer { sums: true, ..layer }, target).unwrap();
+                prop_assert_eq!(tests::sums_of(&kernel, &case), tests::sums_of(&sums, &case), "{:?}", target);
+            }
+        }
+    }
+
+    #[test]
+    fn the_small_mode_packs_and_others_where_it_costs_little_time() {
+        let case = tests::case(64, 64, |_| false);
+        let op = |case: &tests::Case, mode| {
+            let (x, y) = (tests::value(64, -128), tests::value(64, -128));
+            let layer = Layer { gemm: &case.gemm, sums: false, x: &x, y: &y, seen: Seen::default() };
+            Riscv32e.layer(&layer, Target { core: Core::Rv32ec, mode, constant_time: false }).op()
+        };
+        let int4 = tests::of_format(case.clone(), Format::Int4);
+        let ternary = tests::of_format(case.clone(), Format::Ternary);
+        assert_eq!(op(&case, Mode::Size), "Gemm");
+        assert_eq!(op(&int4, Mode::Size), "GemmPacked");
+        assert_eq!(op(&ternary, Mode::Speed), "GemmPacked");
     }
 
     #[test]
@@ -104,7 +191,7 @@ mod tests {
         };
         let takes = |gemm: &kernels::Gemm| {
             let (x, y) = (tests::value(1, 0), tests::value(2, 0));
-            Riscv32e.takes(&Layer { gemm, x: &x, y: &y, seen: Seen::default() })
+            Riscv32e.takes(&Layer { gemm, sums: false, x: &x, y: &y, seen: Seen::default() })
         };
         assert!(takes(&layer((1 << 29) - 129, 2)));
         assert!(!takes(&layer((1 << 29) - 128, 2)));

@@ -55,7 +55,7 @@ impl Architecture for Riscv32m {
 
 /// The code for a layer.
 fn code(layer: &Layer, target: Target) -> Code {
-    let Layer { gemm, x, y, ref seen } = *layer;
+    let Layer { gemm, x, y, ref seen, .. } = *layer;
     // How many outputs a group may have, and for how many multiplications the inner loop is written out.
     let (largest, written) = match target.mode {
         Mode::Size => (8, 8),
@@ -126,7 +126,7 @@ mod tests {
             let case = tests::case(64, outputs, |_| false);
             let (x, y) = (tests::value(64, -128), tests::value(outputs, -128));
             let seen = Seen::default();
-            code(&Layer { gemm: &case.gemm, x: &x, y: &y, seen }, target).group
+            code(&Layer { gemm: &case.gemm, sums: false, x: &x, y: &y, seen }, target).group
         };
         let balanced: Vec<usize> = [1, 2, 10, 16, 17, 32, 40, 100].map(|outputs| group(outputs, Mode::Balanced)).into();
         assert_eq!(balanced, [1, 2, 10, 16, 9, 16, 10, 10]);

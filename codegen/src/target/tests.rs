@@ -2,9 +2,10 @@
 
 use super::{Architecture, Core, Layer, Mode, Target};
 use crate::plan::cost::Seen;
-use crate::plan::kernels::{Buffer, Gemm, Kernel, Limits};
+use crate::plan::kernels::{Buffer, Gemm, GemmPacked, GemmSums, Kernel, Limits};
 use crate::plan::layout::{Layout, Packing};
 use crate::plan::{Place, Quant, Type, Value};
+use crate::quantize::format::Format;
 use proptest::prelude::*;
 use std::sync::Arc;
 
@@ -88,6 +89,42 @@ pub(super) fn short(mut case: Case, common: bool) -> Case {
     case
 }
 
+/// The case with weights of a format, the extreme ones for the extreme ones.
+pub(super) fn of_format(mut case: Case, format: Format) -> Case {
+    let levels: Vec<i8> = format.levels().collect();
+    case.gemm.weight.iter_mut().for_each(|w| *w = levels[(*w as i32 + 127) as usize * (levels.len() - 1) / 254]);
+    case
+}
+
+/// Formats of fewer than eight bits.
+pub(super) fn formats() -> impl Strategy<Value = Format> {
+    let packed = Format::ALL.into_iter().filter(|&format| format != Format::Int8);
+    prop::sample::select(packed.collect::<Vec<_>>())
+}
+
+proptest! {
+    #[test]
+    fn packed_layers_compute_what_others_do(case in cases(40, 12), format in formats(), shift in 0u32..2) {
+        let mut case = of_format(case, format);
+        case.gemm.shift = shift;
+        case.gemm.bias.iter_mut().for_each(|bias| *bias >>= 1);
+        let packed = GemmPacked::new(case.gemm.dense().unwrap()).unwrap();
+        prop_assert_eq!(results(&packed, &case), results(&case.gemm, &case));
+        let layer = case.gemm.clone();
+        let sums = GemmSums { layer };
+        let packed = GemmPacked::new(sums.dense().unwrap()).unwrap();
+        prop_assert_eq!(sums_of(&packed, &case), sums_of(&sums, &case));
+        prop_assert!(packed.constant().bytes() <= sums.constant().bytes());
+    }
+}
+
+/// The sums that a kernel computes of the case's inputs.
+pub(super) fn sums_of(kernel: &dyn Kernel, case: &Case) -> Vec<i32> {
+    let mut y = Buffer::new(Type::I32, 2 * case.gemm.outputs);
+    kernel.run(&[&Buffer::I8(case.x.clone())], &mut y);
+    y.integers()
+}
+
 /// Compares what an architecture's kernels make of a case with what the portable kernel does, for operands and results
 /// as they are and as they lie between layers. Gives the kernels, none where the layer is not taken.
 pub(super) fn compare(architecture: &dyn Architecture, case: &Case, target: Target) -> Vec<Arc<dyn Kernel>> {
@@ -101,14 +138,14 @@ pub(super) fn compare(architecture: &dyn Architecture, case: &Case, target: Targ
     let seen = Seen { nonzero: &nonzero, ..Seen::default() };
     let packs = {
         let (x, y) = (value(inputs, case.x_zero_point), value(outputs, case.gemm.limits.zero_point));
-        architecture.packs(&Layer { gemm: &case.gemm, x: &x, y: &y, seen }, target)
+        architecture.packs(&Layer { gemm: &case.gemm, sums: false, x: &x, y: &y, seen }, target)
     };
     let layouts = if packs { vec![Layout::Plain, architecture.between()] } else { vec![Layout::Plain] };
     let mut kernels = Vec::new();
     for (x_layout, y_layout) in layouts.iter().flat_map(|&x| layouts.iter().map(move |&y| (x, y))) {
         let x = Value { layout: x_layout, ..value(inputs, case.x_zero_point) };
         let y = Value { layout: y_layout, ..value(outputs, case.gemm.limits.zero_point) };
-        let layer = Layer { gemm: &case.gemm, x: &x, y: &y, seen };
+        let layer = Layer { gemm: &case.gemm, sums: false, x: &x, y: &y, seen };
         if !architecture.takes(&layer) {
             return Vec::new();
         }

@@ -30,12 +30,12 @@ impl Kernel for ArgMax {
         Constant { ty: "ArgMax".into(), fields: Fields::Named(vec![("last", Field::Bool(self.last))]) }
     }
 
+    fn arg_max(&self) -> Option<&ArgMax> {
+        Some(self)
+    }
+
     fn views(&self) -> Vec<Vec<usize>> {
         let [outer, axis, inner] = self.extents;
         vec![vec![outer, axis, inner], vec![outer, inner]]
-    }
-
-    fn arg_max(&self) -> Option<&ArgMax> {
-        Some(self)
     }
 }

@@ -35,6 +35,21 @@ pub struct Dense<'a> {
     pub sums: bool,
 }
 
+impl Dense<'_> {
+    /// The least and the largest sum of output `o`, bias included, for operands within these limits.
+    pub fn sums(&self, o: usize, limits: (i32, i32)) -> (i64, i64) {
+        let Some(masks) = self.masks else { return self.layer.sums(o, limits) };
+        let row = o * self.layer.inputs..(o + 1) * self.layer.inputs;
+        // Masked operands begin at 0, whatever the mask; no more than their own bits are left of them.
+        let highest = (limits.1 + 128) as u8;
+        let bits = u8::MAX.checked_shr(highest.leading_zeros()).unwrap_or(0);
+        let masks = masks[row.clone()].iter().map(|&mask| i64::from((mask & bits).min(highest)));
+        let bias = i64::from(self.layer.bias[o]);
+        let terms = self.layer.weight[row].iter().zip(masks).map(|(&w, most)| i64::from(w) * most);
+        terms.fold((bias, bias), |(low, high), term| (low + term.min(0), high + term.max(0)))
+    }
+}
+
 impl Gemm {
     /// The weights as a constant.
     pub(super) fn weights(&self) -> Field {
@@ -51,7 +66,11 @@ impl Gemm {
         let mut layer = self.clone();
         for o in 0..self.outputs {
             let from = y.map_or(o, |y| y[o]);
-            (layer.bias[o], layer.multiplier[o]) = (self.bias[from], self.multiplier[from]);
+            layer.bias[o] = self.bias[from];
+            // None where the sums are the result.
+            if let Some(&multiplier) = self.multiplier.get(from) {
+                layer.multiplier[o] = multiplier;
+            }
             for i in 0..self.inputs {
                 layer.weight[o * self.inputs + i] = self.weight[from * self.inputs + x.map_or(i, |x| x[i])];
             }

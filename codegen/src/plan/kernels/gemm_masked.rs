@@ -16,7 +16,7 @@ pub struct GemmMasked {
 
 impl Kernel for GemmMasked {
     fn op(&self) -> &'static str {
-        "Gemm"
+        if self.sums { "GemmMaskedSums" } else { "GemmMasked" }
     }
 
     fn run(&self, x: &[&Buffer], y: &mut Buffer) {
@@ -49,8 +49,7 @@ impl Kernel for GemmMasked {
                 ("output", Field::Limits(*limits)),
             ]);
         }
-        let name = if self.sums { "GemmMaskedSums" } else { "GemmMasked" };
-        Constant { ty: format!("{name}<{inputs}, {outputs}>"), fields: Fields::Named(fields) }
+        Constant { ty: format!("{}<{inputs}, {outputs}>", self.op()), fields: Fields::Named(fields) }
     }
 
     fn views(&self) -> Vec<Vec<usize>> {

@@ -12,7 +12,7 @@ pub struct GemmSums {
 
 impl Kernel for GemmSums {
     fn op(&self) -> &'static str {
-        "Gemm"
+        "GemmSums"
     }
 
     fn run(&self, x: &[&Buffer], y: &mut Buffer) {

@@ -5,19 +5,23 @@
 mod add;
 mod affine;
 mod arg_max;
+mod arg_max_bits;
 pub mod armv6m;
 pub mod armv7em;
 pub mod avr;
+mod bespoke;
 mod concat;
 mod div;
 mod gemm;
 mod gemm_masked;
+mod gemm_packed;
 mod gemm_sums;
 pub mod helium;
 mod lookup;
 mod mat_mul;
 mod mul;
 mod p_relu;
+mod piecewise;
 mod reduce;
 pub mod riscv32e;
 pub mod riscv32m;
@@ -27,15 +31,19 @@ mod strided;
 pub use add::Add;
 pub use affine::Affine;
 pub use arg_max::ArgMax;
+pub use arg_max_bits::ArgMaxBits;
+pub use bespoke::Bespoke;
 pub use concat::Concat;
 pub use div::Div;
 pub use gemm::{Dense, Gemm};
 pub use gemm_masked::GemmMasked;
+pub use gemm_packed::{GemmPacked, pack, packed_format};
 pub use gemm_sums::GemmSums;
 pub use lookup::{Interpolate, Lookup};
 pub use mat_mul::MatMul;
 pub use mul::Mul;
 pub use p_relu::PRelu;
+pub use piecewise::Piecewise;
 pub use reduce::{ReduceMax, ReduceSum};
 pub use softmax::{Exponentials, LogSoftmax, Softmax};
 pub use strided::Strided;
@@ -56,6 +64,11 @@ pub trait Kernel: Debug + Send + Sync {
     /// The constant whose `run` the generated module calls, for outputs of a type.
     fn constant(&self) -> Constant;
 
+    /// The function of this name that the generated module calls instead of a constant's `run`, for kernels that are code.
+    fn function(&self, _name: &str) -> Option<String> {
+        None
+    }
+
     /// Extents of the nested arrays that the kernel's `run` takes: its operands', then the result's.
     fn views(&self) -> Vec<Vec<usize>>;
 
@@ -74,13 +87,18 @@ pub trait Kernel: Debug + Send + Sync {
         self.gemm().map(|layer| Dense { layer, masks: None, sums: false })
     }
 
+    /// The search, if it is one for the largest element.
+    fn arg_max(&self) -> Option<&ArgMax> {
+        None
+    }
+
     /// The table, if it is a portable function of int8, of which a target's own kernel can be made.
     fn lookup(&self) -> Option<&Lookup> {
         None
     }
 
-    /// The choice, if it is one of an index.
-    fn arg_max(&self) -> Option<&ArgMax> {
+    /// Of a choice of the largest element that may err: by how many steps of the operand the chosen one can be below it.
+    fn choice_error(&self) -> Option<i64> {
         None
     }
 

@@ -1,9 +1,11 @@
 //! Fully connected layer over unsigned bytes: ONNX `Gemm`, and `MatMul` with a constant operand.
 
+use super::Operand;
+
 /// Outputs of a common group.
 pub const EIGHT: usize = 8;
 
-/// `SKIP` of a layer whose operand is a [`List`](super::List).
+/// `SKIP` of a layer whose operand is a [list](super::Listed).
 pub const LIST: usize = 3;
 
 /// [`kernels::Gemm`](crate::kernels::Gemm) with its constants as one stream of words, in the order in which they are
@@ -23,7 +25,7 @@ pub const LIST: usize = 3;
 ///
 /// `I` is the number of inputs, `O` that of outputs, `N` the length of the stream, `LAST` the number of
 /// outputs of the last group if it is not eight ([`last`]). `SKIP` says whether inputs of 0 are left out: 0 none, 1 each,
-/// 2 each, and four at once (where `I` is a multiple of four), [`LIST`] that the operand is a list of the others (where `I` is a
+/// 2 each, and four at once (where `I` is a multiple of four), [`LIST`] that the operand is a [list](super::Listed) of the others (where `I` is a
 /// multiple of four and all groups are of eight). `TIME` says whether the epilogue may branch on data: 0 no, 1 it may, 2 also a negative sum is
 /// not scaled, for layers whose zero point is the smallest result. Layers with equal `LAST`, `SKIP` and `TIME` share
 /// code; the common groups' is shared whatever `LAST`.
@@ -69,17 +71,16 @@ pub const fn last(outputs: usize) -> usize {
     outputs - 8 * eights(outputs)
 }
 
-/// Words of an operand.
-const fn operand_words(inputs: usize, skip: usize) -> usize {
-    if skip == LIST { super::list_words(inputs) } else { super::words(inputs) }
-}
-
-/// Whether a layer can have this `SKIP`.
-const fn skips(inputs: usize, outputs: usize, skip: usize) -> bool {
+/// Whether a layer with this `SKIP` can read an operand of so many words, which may be a list of so many inputs.
+const fn reads(inputs: usize, outputs: usize, skip: usize, words: usize, list: Option<usize>) -> bool {
+    let bytes = words == super::words(inputs) && list.is_none();
     match skip {
-        0 | 1 => true,
-        2 => inputs.is_multiple_of(4),
-        _ => skip == LIST && inputs.is_multiple_of(4) && last(outputs) == 0,
+        0 | 1 => bytes && inputs > 0,
+        2 => bytes && inputs > 0 && inputs.is_multiple_of(4),
+        _ => {
+            let listed = matches!(list, Some(listed) if listed == inputs);
+            skip == LIST && listed && inputs.is_multiple_of(4) && last(outputs) == 0
+        }
     }
 }
 
@@ -90,20 +91,21 @@ pub const fn left_out(inputs: usize) -> usize {
 
 /// Words of one group's constants.
 const fn group_len(inputs: usize, size: usize, wide: bool) -> usize {
-    size + inputs.div_ceil(4) * size + size.div_ceil(2) + if wide { size.div_ceil(4) } else { 0 }
+    let others = size + size.div_ceil(2) + if wide { size.div_ceil(4) } else { 0 };
+    inputs.div_ceil(4).saturating_mul(size).saturating_add(others)
 }
 
 /// Length of the stream of a layer.
 pub const fn stream_len(inputs: usize, outputs: usize, wide: bool) -> usize {
     let eights = match eights(outputs) {
         0 => 0,
-        n => 2 + n * group_len(inputs, 8, wide),
+        n => n.saturating_mul(group_len(inputs, 8, wide)).saturating_add(2),
     };
     let last = match last(outputs) {
         0 => 0,
-        size => 2 + group_len(inputs, size, wide),
+        size => group_len(inputs, size, wide).saturating_add(2),
     };
-    eights + last
+    eights.saturating_add(last)
 }
 
 impl<
@@ -118,9 +120,9 @@ impl<
 {
     /// Computes all rows.
     #[inline(always)]
-    pub fn run<const R: usize, const X: usize>(&self, x: &[[i32; X]; R], y: &mut [[i8; O]; R]) {
-        const { assert!(X == operand_words(I, SKIP) && N == stream_len(I, O, WIDE) && LAST == last(O) && skips(I, O, SKIP)) };
-        for (x, y) in x.iter().zip(y) {
+    pub fn run<const R: usize, const X: usize, T: Operand<X, R>>(&self, x: T, y: &mut [[i8; O]; R]) {
+        const { assert!(reads(I, O, SKIP, X, T::LIST) && N == stream_len(I, O, WIDE) && LAST == last(O)) };
+        for (x, y) in x.rows().iter().zip(y) {
             #[cfg(tinymlp_arch = "armv6m")]
             asm::row::<I, O, N, LAST, SKIP, TIME, WIDE, X, true>(&self.stream, x, y.as_mut_ptr().cast());
             #[cfg(not(tinymlp_arch = "armv6m"))]
@@ -141,14 +143,10 @@ impl<
 {
     /// Computes all rows.
     #[inline(always)]
-    pub fn run<const R: usize, const X: usize, const W: usize>(&self, x: &[[i32; X]; R], y: &mut [[i32; W]; R]) {
-        const {
-            assert!(
-                X == operand_words(I, SKIP) && W == super::words(O) && N == stream_len(I, O, WIDE) && LAST == last(O)
-            );
-            assert!(skips(I, O, SKIP));
-        };
-        for (x, y) in x.iter().zip(y) {
+    pub fn run<const R: usize, const X: usize, const W: usize, T: Operand<X, R>>(&self, x: T, y: &mut [[i32; W]; R]) {
+        const { assert!(reads(I, O, SKIP, X, T::LIST) && N == stream_len(I, O, WIDE) && LAST == last(O)) };
+        const { assert!(W == super::words(O)) };
+        for (x, y) in x.rows().iter().zip(y) {
             #[cfg(tinymlp_arch = "armv6m")]
             if let Some((sum, bytes)) = y.split_first_mut() {
                 *sum =

@@ -7,14 +7,38 @@
 #[derive(Clone, Copy, Debug)]
 pub struct List;
 
+/// `R` rows of `N` elements, as [`List`] has just made lists of them. Their entries are places of weights, which layers
+/// trust: this borrows the `W` words of a row, so that nothing else can have written there.
+///
+/// Words do for other layers, not for those of lists:
+///
+/// ```compile_fail,E0080
+/// use tinymlp::arch::armv6m::{Gemm, LIST, list_words, stream_len};
+/// static LAYER: Gemm<8, 8, { stream_len(8, 8, false) }, 0, LIST, 0, false> = Gemm { stream: [0; _] };
+/// LAYER.run(&[[0; list_words(8)]], &mut [[0; 8]]);
+/// ```
+///
+/// ```
+/// use tinymlp::arch::armv6m::{Gemm, LIST, List, list_words, stream_len};
+/// static LAYER: Gemm<8, 8, { stream_len(8, 8, false) }, 0, LIST, 0, false> = Gemm { stream: [0; _] };
+/// LAYER.run(List.run(&[[1; 8]], &mut [[0; list_words(8)]]), &mut [[0; 8]]);
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Listed<'a, const N: usize, const W: usize, const R: usize>(pub(super) &'a [[i32; W]; R]);
+
 impl List {
     /// Converts all rows.
     #[inline(always)]
-    pub fn run<const N: usize, const W: usize, const R: usize>(&self, x: &[[i8; N]; R], y: &mut [[i32; W]; R]) {
+    pub fn run<'a, const N: usize, const W: usize, const R: usize>(
+        &self,
+        x: &[[i8; N]; R],
+        y: &'a mut [[i32; W]; R],
+    ) -> Listed<'a, N, W, R> {
         const { assert!(W == super::list_words(N) && N.is_multiple_of(8) && N > 0) };
-        for (x, y) in x.iter().zip(y) {
+        for (x, y) in x.iter().zip(&mut *y) {
             list(x, y);
         }
+        Listed(y)
     }
 }
 

@@ -6,12 +6,16 @@
 //! that back: `sum of x * w = sum of x * (w + 128) - 128 * sum of x`.
 
 mod gemm;
+mod gemm_packed;
 mod list;
 mod offset;
+mod operand;
 
 pub use gemm::{EIGHT, Gemm, GemmBytes, LIST, eights, last, left_out, stream_len};
-pub use list::List;
+pub use gemm_packed::{Form, GemmPacked, GemmPackedBytes};
+pub use list::{List, Listed};
 pub use offset::Offset;
+pub use operand::Operand;
 
 /// Words of a row of `elements` activations: their sum, then four bytes a word.
 pub const fn words(elements: usize) -> usize {
@@ -27,6 +31,7 @@ pub const fn list_words(elements: usize) -> usize {
 #[cfg(all(feature = "dynamic", not(tinymlp_arch = "armv6m")))]
 pub mod dynamic {
     pub use super::gemm::portable::{gemm, gemm_bytes};
+    pub use super::gemm_packed::portable::{gemm_packed, gemm_packed_bytes};
     pub use super::list::list;
     pub use super::offset::offset;
 }

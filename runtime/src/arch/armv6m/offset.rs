@@ -9,7 +9,7 @@ impl Offset {
     /// Converts all rows.
     #[inline(always)]
     pub fn run<const N: usize, const W: usize, const R: usize>(&self, x: &[[i8; N]; R], y: &mut [[i32; W]; R]) {
-        const { assert!(W == super::words(N)) };
+        const { assert!(W == super::words(N) && N > 0) };
         for (x, y) in x.iter().zip(y) {
             offset(x, y);
         }

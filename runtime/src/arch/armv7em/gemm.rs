@@ -70,7 +70,8 @@ impl Head {
 
 /// Length of the stream of a layer with `x` words of input and `outputs` results.
 pub const fn stream_len(x: usize, outputs: usize) -> usize {
-    fours(outputs) * (8 + 2 * x) + if pair(outputs) > 0 { 4 + x } else { 0 }
+    let fours = fours(outputs).saturating_mul(x.saturating_mul(2).saturating_add(8));
+    fours.saturating_add(if pair(outputs) > 0 { 4 + x } else { 0 })
 }
 
 /// Groups of four outputs, the last of which may lack one.

@@ -39,7 +39,7 @@ const fn blocks(inputs: usize) -> usize {
 
 /// Length of the stream of a layer.
 pub const fn bytes_stream_len(inputs: usize, outputs: usize) -> usize {
-    outputs.div_ceil(2) * (3 + 2 * blocks(inputs))
+    outputs.div_ceil(2).saturating_mul(3 + 2 * blocks(inputs))
 }
 
 /// Of so many inputs, the first of the four in a block.

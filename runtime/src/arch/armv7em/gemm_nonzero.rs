@@ -1,12 +1,14 @@
 //! Fully connected layer over a list of the activations that are not zero.
 
-/// [`Gemm`](super::Gemm) for a list that [`NonzeroBytes`](super::NonzeroBytes) or [`Nonzero`](super::Nonzero) has made,
-/// and a multiple of eight outputs.
+use super::Listed;
+
+/// [`Gemm`](super::Gemm) for a list that [`NonzeroBytes`](super::NonzeroBytes) or [`Nonzero`](super::Nonzero) has made
+/// ([`Listed`]), and a multiple of eight outputs.
 ///
 /// The stream holds, for every eight outputs, their biases, four words of weights for every pair of inputs, and their
 /// multipliers, all packed as in [`Gemm`](super::Gemm). About two instructions for every non-zero pair and output.
 ///
-/// `X` is the number of pairs of inputs, `W` that of words of the list, `O` that of outputs, `N` the length of the stream.
+/// `X` is the number of pairs of inputs, `O` that of outputs, `N` the length of the stream.
 #[derive(Clone, Debug)]
 #[repr(C)]
 pub struct GemmNonzero<const X: usize, const O: usize, const N: usize, const FILL: usize> {
@@ -37,7 +39,7 @@ struct Head {
 
 /// Length of the stream of a layer with `x` pairs of inputs.
 pub const fn nonzero_stream_len(x: usize, outputs: usize) -> usize {
-    outputs / 8 * (16 + 4 * x)
+    (outputs / 8).saturating_mul(x.saturating_mul(4).saturating_add(16))
 }
 
 impl<const X: usize, const O: usize, const N: usize, const FILL: usize> GemmNonzero<X, O, N, FILL> {
@@ -49,14 +51,13 @@ impl<const X: usize, const O: usize, const N: usize, const FILL: usize> GemmNonz
 
     /// Computes all rows.
     #[inline(always)]
-    pub fn run<const W: usize, const R: usize>(&self, x: &[[i32; W]; R], y: &mut [[i8; O]; R]) {
-        const { assert!(W == super::list_words(2 * X, FILL)) };
-        for (x, y) in x.iter().zip(y) {
+    pub fn run<const W: usize, const R: usize>(&self, x: Listed<'_, X, FILL, W, R>, y: &mut [[i8; O]; R]) {
+        for (x, y) in x.rows().zip(y) {
             #[cfg(tinymlp_arch = "armv7em")]
             {
                 let layer = (&raw const *self).cast();
-                // SAFETY: by the sizes in the types, which the head repeats, the assembly reads this layer, weights of X pairs
-                // at most, and a list of at most W words, and writes what y has. That the list has no pair beyond X is the word of the kernel that makes it.
+                // SAFETY: by the sizes in the types, which the head repeats, the assembly reads this layer and writes what
+                // y has. The list is as its kernel has made it: within W words, and with no pair beyond X.
                 unsafe { asm::gemm::<FILL, true>(layer, x.as_ptr(), y.as_mut_ptr().cast()) };
             }
             #[cfg(not(tinymlp_arch = "armv7em"))]
@@ -74,9 +75,13 @@ impl<const X: usize, const O: usize, const N: usize, const FILL: usize> GemmNonz
 
     /// Computes all rows.
     #[inline(always)]
-    pub fn run<const W: usize, const V: usize, const R: usize>(&self, x: &[[i32; W]; R], y: &mut [[i32; V]; R]) {
-        const { assert!(W == super::list_words(2 * X, FILL) && V == super::words(O)) };
-        for (x, y) in x.iter().zip(y) {
+    pub fn run<const W: usize, const V: usize, const R: usize>(
+        &self,
+        x: Listed<'_, X, FILL, W, R>,
+        y: &mut [[i32; V]; R],
+    ) {
+        const { assert!(V == super::words(O)) };
+        for (x, y) in x.rows().zip(y) {
             #[cfg(tinymlp_arch = "armv7em")]
             {
                 let layer = (&raw const *self).cast();

@@ -38,7 +38,7 @@ struct Head {
 
 /// Length of the stream of a layer.
 pub const fn wide_stream_len(inputs: usize, outputs: usize) -> usize {
-    outputs.div_ceil(4) * (8 + 4 * inputs.div_ceil(4))
+    outputs.div_ceil(4).saturating_mul(8 + 4 * inputs.div_ceil(4))
 }
 
 impl<X: Element, Y: Element, const I: usize, const O: usize, const N: usize, const RELU: bool>

@@ -14,7 +14,7 @@ pub use gemm::{Gemm, GemmPairs, fours, pair, stream_len};
 pub use gemm_bytes::{GemmBytes, block_start, bytes_stream_len};
 pub use gemm_nonzero::{GemmNonzero, GemmNonzeroPairs, nonzero_stream_len};
 pub use gemm_wide::{GemmWide, wide_stream_len};
-pub use nonzero::{Nonzero, NonzeroBytes, list_words};
+pub use nonzero::{Listed, Nonzero, NonzeroBytes, list_words};
 pub use widen::Widen;
 
 /// Words of a row of `elements` activations: two 16-bit integers a word, padded to a multiple of 8 elements with

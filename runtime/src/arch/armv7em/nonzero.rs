@@ -14,17 +14,35 @@ pub struct NonzeroBytes<const FILL: usize>;
 #[derive(Clone, Copy, Debug)]
 pub struct Nonzero<const FILL: usize>;
 
+/// `R` rows of lists, as [`NonzeroBytes`] or [`Nonzero`] has just made them, of at most `X` pairs each, filled up to a
+/// multiple of `FILL`. Their entries are places of weights, which [`GemmNonzero`](super::GemmNonzero) trusts: this borrows
+/// the `W` words of a row, so that nothing else can have written there.
+#[derive(Clone, Copy, Debug)]
+pub struct Listed<'a, const X: usize, const FILL: usize, const W: usize, const R: usize>(&'a [[i32; W]; R]);
+
+impl<'a, const X: usize, const FILL: usize, const W: usize, const R: usize> Listed<'a, X, FILL, W, R> {
+    /// Row by row.
+    pub(super) fn rows(self) -> core::slice::Iter<'a, [i32; W]> {
+        self.0.iter()
+    }
+}
+
 /// Words of a list of all pairs of `elements` activations.
 pub const fn list_words(elements: usize, fill: usize) -> usize {
     1 + 2 * (super::words(elements)).next_multiple_of(fill)
 }
 
 impl<const FILL: usize> NonzeroBytes<FILL> {
-    /// Lists all rows.
+    /// Lists all rows in `y`. `X` is that of the layers that read the list.
     #[inline(always)]
-    pub fn run<const N: usize, const W: usize, const R: usize>(&self, x: &[[i8; N]; R], y: &mut [[i32; W]; R]) {
-        const { assert!(N.is_multiple_of(4) && N > 0 && W == list_words(N, FILL)) };
-        for (x, y) in x.iter().zip(y) {
+    pub fn run<'a, const N: usize, const X: usize, const W: usize, const R: usize>(
+        &self,
+        x: &[[i8; N]; R],
+        y: &'a mut [[i32; W]; R],
+    ) -> Listed<'a, X, FILL, W, R> {
+        const { assert!(N.is_multiple_of(4) && N > 0 && X == super::words(N)) };
+        const { assert!(W == list_words(N, FILL) && FILL.is_power_of_two()) };
+        for (x, y) in x.iter().zip(&mut *y) {
             #[cfg(tinymlp_arch = "armv7em")]
             // SAFETY: the assembly reads N bytes and writes at most a list of all their pairs, which W words are.
             unsafe {
@@ -33,15 +51,20 @@ impl<const FILL: usize> NonzeroBytes<FILL> {
             #[cfg(not(tinymlp_arch = "armv7em"))]
             portable::bytes(x, FILL, y);
         }
+        Listed(y)
     }
 }
 
 impl<const FILL: usize> Nonzero<FILL> {
-    /// Lists all rows.
+    /// Lists all rows in `y`.
     #[inline(always)]
-    pub fn run<const X: usize, const W: usize, const R: usize>(&self, x: &[[i32; X]; R], y: &mut [[i32; W]; R]) {
-        const { assert!(X > 0 && W == list_words(2 * X, FILL)) };
-        for (x, y) in x.iter().zip(y) {
+    pub fn run<'a, const X: usize, const W: usize, const R: usize>(
+        &self,
+        x: &[[i32; X]; R],
+        y: &'a mut [[i32; W]; R],
+    ) -> Listed<'a, X, FILL, W, R> {
+        const { assert!(X > 0 && W == list_words(2 * X, FILL) && FILL.is_power_of_two()) };
+        for (x, y) in x.iter().zip(&mut *y) {
             #[cfg(tinymlp_arch = "armv7em")]
             // SAFETY: the assembly reads X words and writes at most a list of all of them, which W words are.
             unsafe {
@@ -50,6 +73,7 @@ impl<const FILL: usize> Nonzero<FILL> {
             #[cfg(not(tinymlp_arch = "armv7em"))]
             portable::pairs(x.iter().copied(), FILL, y);
         }
+        Listed(y)
     }
 }
 

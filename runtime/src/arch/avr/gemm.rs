@@ -110,7 +110,7 @@ impl Form {
 
     /// Length of the stream of a layer.
     pub const fn stream_len(self, inputs: usize, outputs: usize) -> usize {
-        (3 + inputs + self.scale()) * outputs
+        (3 + inputs + self.scale()).saturating_mul(outputs)
     }
 
     /// Bytes of multiplier and shift of an output.

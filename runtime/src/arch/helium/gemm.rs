@@ -47,7 +47,7 @@ struct Head {
 
 /// Length of the stream of a layer with inputs of so many bytes.
 pub const fn stream_len(bytes: usize, inputs: usize, outputs: usize) -> usize {
-    outputs / 4 * group_len(bytes, inputs, 4) + group_len(bytes, inputs, last(outputs))
+    (outputs / 4).saturating_mul(group_len(bytes, inputs, 4)).saturating_add(group_len(bytes, inputs, last(outputs)))
 }
 
 /// Words of a group of outputs.

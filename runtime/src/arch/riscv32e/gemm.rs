@@ -1,5 +1,7 @@
 //! Fully connected layer without a multiplier: ONNX `Gemm`, and `MatMul` with a constant operand.
 
+use super::{groups, step};
+
 /// [`kernels::Gemm`](crate::kernels::Gemm) with its constants as one stream, in the order in which they are used.
 ///
 /// Outputs are computed in groups of `G`, whose sums stay in registers. For every group the stream holds
@@ -7,7 +9,7 @@
 /// * `G` biases;
 /// * for every input the `G` weights it is multiplied with, a byte each, at the end filled up to a word;
 /// * `G` multipliers, their bits in reverse: see below;
-/// * how many outputs further the next group begins, 0 after the last.
+/// * how many outputs further the next group begins, 0 after the last ([`step`]).
 ///
 /// The last group begins less than `G` further where `G` does not divide the number of outputs: it computes some
 /// outputs again, so that all groups are alike.
@@ -41,14 +43,10 @@ pub struct Gemm<
     const RELU: bool,
     const CONSTANT_TIME: bool,
 > {
-    /// The input's zero point.
-    pub x_zero_point: i32,
-    /// Twice the output's zero point, plus one.
-    pub rounding: i32,
-    /// By how much a product is shifted before it is rounded.
-    pub shift: u32,
-    /// The constants.
-    pub stream: [u32; N],
+    x_zero_point: i32,
+    rounding: i32,
+    shift: u32,
+    stream: [u32; N],
 }
 
 /// Most inputs for which the inner loop may be written out.
@@ -59,14 +57,14 @@ pub const fn largest(skip: bool) -> usize {
     if skip { 4 } else { 6 }
 }
 
-/// Groups of `group` outputs that a layer is computed in.
-pub const fn groups(outputs: usize, group: usize) -> usize {
-    outputs.div_ceil(group)
+/// Words of the stream of a group.
+const fn group_len(inputs: usize, group: usize) -> usize {
+    inputs.saturating_mul(group).div_ceil(4).saturating_add(2 * group + 1)
 }
 
 /// Words of the stream of a layer.
 pub const fn stream_len(inputs: usize, outputs: usize, group: usize) -> usize {
-    groups(outputs, group) * (2 * group + (inputs * group).div_ceil(4) + 1)
+    groups(outputs, group).saturating_mul(group_len(inputs, group))
 }
 
 impl<
@@ -80,20 +78,33 @@ impl<
     const CONSTANT_TIME: bool,
 > Gemm<I, O, N, G, UNROLL, SKIP, RELU, CONSTANT_TIME>
 {
-    /// Computes all rows.
-    #[inline(always)]
-    pub fn run<const R: usize>(&self, x: &[[i8; I]; R], y: &mut [[i8; O]; R]) {
+    /// A layer with the input's zero point; twice the output's zero point, plus one; by how much a product is shifted
+    /// before it is rounded; and a stream of constants. The steps in the stream are not taken from it: they are those of
+    /// the sizes, as the assembly follows them.
+    pub const fn new(x_zero_point: i8, rounding: i32, shift: u32, mut stream: [u32; N]) -> Self {
         const {
             assert!(I > 0 && 0 < G && G <= O && G <= largest(SKIP) && 0 < UNROLL && UNROLL <= LARGEST_UNROLL);
             assert!(N == stream_len(I, O, G) && !(CONSTANT_TIME && (SKIP || RELU)));
         };
+        let mut k = 0;
+        while k < groups(O, G) {
+            stream[(k + 1) * group_len(I, G) - 1] = step(O, G, k) as u32;
+            k += 1;
+        }
+        Self { x_zero_point: x_zero_point as i32, rounding, shift, stream }
+    }
+
+    /// Computes all rows.
+    #[inline(always)]
+    pub fn run<const R: usize>(&self, x: &[[i8; I]; R], y: &mut [[i8; O]; R]) {
         for (x, y) in x.iter().zip(y) {
             #[cfg(any(tinymlp_arch = "riscv32m", tinymlp_arch = "riscv32e"))]
             {
                 let layer = (&raw const *self).cast();
                 let shape = const { &asm::shape(I, G, UNROLL, SKIP) };
-                // SAFETY: by the sizes in the types, the assembly reads this layer and I bytes, and writes O bytes. The
-                // table has an entry for every sum of two int8, counted from its middle.
+                // SAFETY: by the sizes in the types and the steps that `new` has written, the assembly reads this layer
+                // and I bytes, and writes O bytes. The table has an entry for every sum of two int8, counted from its
+                // middle; inputs, weights and the zero point are that.
                 unsafe {
                     asm::gemm::<G, UNROLL, SKIP, RELU, CONSTANT_TIME>(
                         layer,
@@ -152,7 +163,7 @@ pub(super) mod portable {
     }
 
     /// A sum times a multiplier as the stream has it, shifted by as many bits as that has.
-    fn product(acc: i32, mut bits: u32) -> i32 {
+    pub(in super::super) fn product(acc: i32, mut bits: u32) -> i32 {
         let mut product = 0i32;
         while bits & 0x7fff_ffff != 0 {
             if bits >> 31 != 0 {
@@ -162,6 +173,21 @@ pub(super) mod portable {
             bits <<= 1;
         }
         product
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A stream that leads elsewhere.
+    #[test]
+    fn a_layer_writes_its_steps() {
+        const N: usize = stream_len(3, 7, 3);
+        let layer = Gemm::<3, 7, N, 3, 1, false, false, false>::new(0, 1, 0, [0x1000_0001; N]);
+        let steps = layer.stream.chunks_exact(N / 3).map(|group| group[N / 3 - 1]);
+        assert!(steps.eq([3, 1, 0]));
+        assert_eq!(layer.stream.iter().filter(|&&word| word == 0x1000_0001).count(), N - 3);
     }
 }
 

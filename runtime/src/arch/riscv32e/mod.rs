@@ -5,8 +5,11 @@
 //! the row's inputs once for all outputs, and a constant that is part of the bias.
 
 mod gemm;
+mod gemm_packed;
 
-pub use gemm::{Gemm, groups, largest, stream_len};
+pub use crate::arch::riscv32m::{groups, step};
+pub use gemm::{Gemm, largest, stream_len};
+pub use gemm_packed::{GemmPacked, GemmPackedSums, packed_rows};
 
 /// `n (n - 1) / 2`, which for a sum of two int8 fits 16 bits.
 pub const fn triangle(n: i32) -> i32 {
@@ -17,4 +20,5 @@ pub const fn triangle(n: i32) -> i32 {
 #[cfg(all(feature = "dynamic", not(any(tinymlp_arch = "riscv32m", tinymlp_arch = "riscv32e"))))]
 pub mod dynamic {
     pub use super::gemm::portable::gemm;
+    pub use super::gemm_packed::portable::{gemm_packed, gemm_packed_sums};
 }

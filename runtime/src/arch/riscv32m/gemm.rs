@@ -10,7 +10,7 @@ use super::Row;
 /// * for every input the `G` weights it is multiplied with, a byte each, at the end filled up to a word;
 /// * `G` multipliers, twice those of the portable kernel;
 /// * twice the output's zero point, as the results are stored, plus one;
-/// * how many outputs further the next group begins, 0 after the last.
+/// * how many outputs further the next group begins, 0 after the last ([`step`]).
 ///
 /// The last group begins less than `G` further where `G` does not divide the number of outputs: it computes some
 /// outputs again, so that all groups are alike.
@@ -42,10 +42,8 @@ pub struct Gemm<
     const RELU: bool,
     const CONSTANT_TIME: bool,
 > {
-    /// The input's zero point, as it is stored.
-    pub x_zero_point: i32,
-    /// The constants.
-    pub stream: [u32; N],
+    x_zero_point: i32,
+    stream: [u32; N],
 }
 
 /// Most outputs of a group, and most inputs for which the inner loop may be written out.
@@ -56,9 +54,20 @@ pub const fn groups(outputs: usize, group: usize) -> usize {
     outputs.div_ceil(group)
 }
 
+/// How many outputs after group `k` the next one begins, 0 after the last.
+pub const fn step(outputs: usize, group: usize, k: usize) -> usize {
+    let left = outputs.saturating_sub((k + 1) * group);
+    if left < group { left } else { group }
+}
+
+/// Words of the stream of a group.
+const fn group_len(inputs: usize, group: usize) -> usize {
+    inputs.saturating_mul(group).div_ceil(4).saturating_add(2 * group + 2)
+}
+
 /// Words of the stream of a layer.
 pub const fn stream_len(inputs: usize, outputs: usize, group: usize) -> usize {
-    groups(outputs, group) * (2 * group + (inputs * group).div_ceil(4) + 2)
+    groups(outputs, group).saturating_mul(group_len(inputs, group))
 }
 
 impl<
@@ -74,20 +83,31 @@ impl<
     const CONSTANT_TIME: bool,
 > Gemm<I, O, N, G, UNROLL, X_UNSIGNED, Y_UNSIGNED, SKIP, RELU, CONSTANT_TIME>
 {
+    /// A layer with the input's zero point, as it is stored, and a stream of constants. The steps in the stream are not
+    /// taken from it: they are those of the sizes, as the assembly follows them.
+    pub const fn new(x_zero_point: i32, mut stream: [u32; N]) -> Self {
+        const {
+            assert!(I > 0 && 0 < G && G <= O && G <= LARGEST && 0 < UNROLL && UNROLL <= LARGEST);
+            assert!(N == stream_len(I, O, G) && SKIP <= 2 && !(CONSTANT_TIME && (SKIP > 0 || RELU)));
+        };
+        let mut k = 0;
+        while k < groups(O, G) {
+            stream[(k + 1) * group_len(I, G) - 1] = step(O, G, k) as u32;
+            k += 1;
+        }
+        Self { x_zero_point, stream }
+    }
+
     /// Computes all rows.
     #[inline(always)]
     pub fn run<const R: usize, X: Row, Y: Row>(&self, x: &[X; R], y: &mut [Y; R]) {
-        const {
-            assert!(X_UNSIGNED == X::UNSIGNED && I <= X::LEN && Y_UNSIGNED == Y::UNSIGNED && O <= Y::LEN);
-            assert!(I > 0 && 0 < G && G <= O && G <= LARGEST && 0 < UNROLL && UNROLL <= LARGEST);
-            assert!(N == stream_len(I, O, G) && !(CONSTANT_TIME && (SKIP > 0 || RELU)));
-        };
+        const { assert!(X_UNSIGNED == X::UNSIGNED && I <= X::LEN && Y_UNSIGNED == Y::UNSIGNED && O <= Y::LEN) };
         for (x, y) in x.iter().zip(y) {
             #[cfg(tinymlp_arch = "riscv32m")]
             {
                 let shape = const { &asm::shape(I, G, UNROLL, SKIP) };
-                // SAFETY: by the sizes in the types, the assembly reads this layer's stream and I bytes of a row of at
-                // least as many, and writes O of a row of at least as many.
+                // SAFETY: by the sizes in the types and the steps that `new` has written, the assembly reads this layer's
+                // stream and I bytes of a row of at least as many, and writes O of a row of at least as many.
                 unsafe {
                     asm::gemm::<G, UNROLL, X_UNSIGNED, Y_UNSIGNED, SKIP, RELU, CONSTANT_TIME>(
                         self.stream.as_ptr(),
@@ -150,6 +170,36 @@ pub(super) mod portable {
             }
             first = first.wrapping_add(advance as usize);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Group by group all outputs are reached, and none beyond.
+    #[test]
+    fn steps_lead_through_all_outputs() {
+        for (outputs, group) in (1..50).flat_map(|o| (1..=LARGEST.min(o)).map(move |g| (o, g))) {
+            let mut first = 0;
+            for k in 0..groups(outputs, group) - 1 {
+                let step = step(outputs, group, k);
+                assert!(0 < step && step <= group, "{outputs} outputs, group {k} of {group}");
+                first += step;
+            }
+            assert_eq!(first + group, outputs);
+            assert_eq!(step(outputs, group, groups(outputs, group) - 1), 0);
+        }
+    }
+
+    /// A stream that leads elsewhere.
+    #[test]
+    fn a_layer_writes_its_steps() {
+        const N: usize = stream_len(3, 7, 3);
+        let layer = Gemm::<3, 7, N, 3, 1, false, false, 0, false, false>::new(0, [0x1000_0001; N]);
+        let steps = layer.stream.chunks_exact(N / 3).map(|group| group[N / 3 - 1]);
+        assert!(steps.eq([3, 1, 0]));
+        assert_eq!(layer.stream.iter().filter(|&&word| word == 0x1000_0001).count(), N - 3);
     }
 }
 

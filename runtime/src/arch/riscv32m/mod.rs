@@ -6,7 +6,7 @@
 mod gemm;
 mod row;
 
-pub use gemm::{Gemm, LARGEST, groups, stream_len};
+pub use gemm::{Gemm, LARGEST, groups, step, stream_len};
 pub use row::Row;
 
 /// The portable loops over slices, for the host simulation.

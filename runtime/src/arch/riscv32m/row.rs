@@ -1,7 +1,13 @@
 //! Rows of activations: int8, or unsigned bytes in words.
 
-/// A row of activations of a layer.
-pub trait Row {
+mod sealed {
+    pub trait Sealed {}
+    impl<const K: usize> Sealed for [i8; K] {}
+    impl<const W: usize> Sealed for [i32; W] {}
+}
+
+/// A row of activations of a layer. The assembly trusts its length: there are no other implementations.
+pub trait Row: sealed::Sealed {
     /// Whether its bytes are unsigned, each 128 larger than the integer.
     const UNSIGNED: bool;
     /// Most activations it holds.

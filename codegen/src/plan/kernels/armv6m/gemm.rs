@@ -140,6 +140,13 @@ impl Gemm {
         })
     }
 
+    /// Bytes of constants and of code.
+    pub fn flash(&self) -> usize {
+        let sizes = [(8, eights(self.outputs)), (last(self.outputs), 1)];
+        let code = sizes.into_iter().filter(|&(size, groups)| size > 0 && groups > 0).map(|(size, _)| self.code(size));
+        4 * self.stream.len() + code.sum::<usize>()
+    }
+
     /// Instructions of a group of `g` outputs.
     fn group(&self, g: usize, case: Case) -> f64 {
         let n = |count: usize| count as f64;

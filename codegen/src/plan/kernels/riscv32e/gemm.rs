@@ -3,7 +3,7 @@
 use crate::plan::cost::{Cost, Function, Instructions, Seen};
 use crate::plan::kernels::riscv32m::Case;
 use crate::plan::kernels::{self, Buffer, Constant, Field, Fields, Kernel};
-use tinymlp::arch::riscv32e::{dynamic, groups, stream_len, triangle};
+use tinymlp::arch::riscv32e::{dynamic, groups, step, stream_len, triangle};
 
 /// See [`tinymlp::arch::riscv32e::Gemm`].
 #[derive(Clone, Debug)]
@@ -87,9 +87,8 @@ impl Gemm {
         };
         let top = top(multiplier);
         let first = |g: usize| (g * group).min(outputs - group);
-        let count = groups(outputs, group);
         let mut stream = Vec::with_capacity(stream_len(inputs, outputs, group));
-        for g in 0..count {
+        for g in 0..groups(outputs, group) {
             let members = first(g)..first(g) + group;
             stream.extend(members.clone().map(|o| bias_of(o) as u32));
             let weights: Vec<u8> =
@@ -100,7 +99,7 @@ impl Gemm {
                 }),
             );
             stream.extend(members.map(|o| reversed(multiplier[o] as u32, top)));
-            stream.push(if g + 1 < count { first(g + 1) - first(g) } else { 0 } as u32);
+            stream.push(step(outputs, group, g) as u32);
         }
         let rounding = 2 * limits.zero_point + 1;
         let product = product(multiplier);
@@ -110,10 +109,18 @@ impl Gemm {
 
 /// An even number of bits of a multiplier, from its lowest or one before to bit `top`, the first in bit 31, and a one
 /// after the last.
-fn reversed(multiplier: u32, top: u32) -> u32 {
+pub(super) fn reversed(multiplier: u32, top: u32) -> u32 {
     let bits = bits(multiplier, top);
     let first = (u64::from(multiplier) << bits >> (top + 1)) as u32;
     first.reverse_bits() | 1 << (31 - bits)
+}
+
+/// Whether 30 bits hold every sum: the multiplication adds up to three times a sum to what is less than that sum.
+pub fn fits(gemm: &kernels::Gemm) -> bool {
+    gemm.weight.chunks_exact(gemm.inputs.max(1)).zip(&gemm.bias).all(|(row, &bias)| {
+        let magnitude: i64 = row.iter().map(|&w| i64::from(w).abs()).sum();
+        i64::from(bias).abs() + magnitude * 128 < 1 << 29
+    })
 }
 
 /// The highest bit that any multiplier has.
@@ -168,7 +175,7 @@ impl Kernel for Gemm {
         let (i, o, n) = (self.inputs, self.outputs, self.stream.len());
         Constant {
             ty: format!("Gemm<{i}, {o}, {n}, {group}, {unroll}, {skip}, {relu}, {constant_time}>"),
-            fields: Fields::Named(vec![
+            fields: Fields::New(vec![
                 ("x_zero_point", Field::Integer(self.x_zero_point.into())),
                 ("rounding", Field::Integer(self.rounding.into())),
                 ("shift", Field::Integer(self.shift.into())),

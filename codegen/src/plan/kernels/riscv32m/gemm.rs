@@ -2,7 +2,7 @@
 
 use crate::plan::cost::{Cost, Function, Instructions, Seen};
 use crate::plan::kernels::{self, Buffer, Constant, Field, Fields, Kernel};
-use tinymlp::arch::riscv32m::{dynamic, groups, stream_len};
+use tinymlp::arch::riscv32m::{dynamic, groups, step, stream_len};
 
 /// See [`tinymlp::arch::riscv32m::Gemm`].
 #[derive(Clone, Debug)]
@@ -178,9 +178,8 @@ impl Gemm {
             bias[o].wrapping_add(sum.wrapping_mul(zero))
         };
         let first = |g: usize| (g * group).min(outputs - group);
-        let count = groups(outputs, group);
         let mut stream = Vec::with_capacity(stream_len(inputs, outputs, group));
-        for g in 0..count {
+        for g in 0..groups(outputs, group) {
             let members = first(g)..first(g) + group;
             stream.extend(members.clone().map(|o| bias_of(o) as u32));
             let weights: Vec<u8> =
@@ -192,7 +191,7 @@ impl Gemm {
             );
             stream.extend(members.map(|o| 2 * multiplier[o] as u32));
             stream.push((2 * (limits.zero_point + offset(code.y_unsigned)) + 1) as u32);
-            stream.push(if g + 1 < count { first(g + 1) - first(g) } else { 0 } as u32);
+            stream.push(step(outputs, group, g) as u32);
         }
         let x_zero_point = x_zero_point + offset(code.x_unsigned);
         Self { rows, inputs, outputs, x_zero_point, stream, code }
@@ -231,7 +230,7 @@ impl Kernel for Gemm {
         let (i, o, n) = (self.inputs, self.outputs, self.stream.len());
         Constant {
             ty: format!("Gemm<{i}, {o}, {n}, {}>", self.code.parameters()),
-            fields: Fields::Named(vec![
+            fields: Fields::New(vec![
                 ("x_zero_point", Field::Integer(self.x_zero_point.into())),
                 ("stream", Field::row("u32", 4, self.stream.iter().map(|&w| w as i32).collect())),
             ]),
