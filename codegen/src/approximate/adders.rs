@@ -193,7 +193,11 @@ mod tests {
             let (ones, others) = signed_digits(magnitude);
             assert_eq!(i64::from(ones) - i64::from(others), i64::from(magnitude));
             let digits = ones | others;
-            assert_eq!((ones & others, digits & digits << 1), (0, 0), "no two digits of {magnitude} stand side by side");
+            assert_eq!(
+                (ones & others, digits & digits << 1),
+                (0, 0),
+                "no two digits of {magnitude} stand side by side"
+            );
         }
     }
 

@@ -167,7 +167,13 @@ impl Network {
     }
 
     /// Calls `found` with the results of each output of the last layer.
-    fn block(&self, samples: &Samples, rows: Range<usize>, scratch: &mut Scratch, found: impl FnMut(usize, &mut [i32])) {
+    fn block(
+        &self,
+        samples: &Samples,
+        rows: Range<usize>,
+        scratch: &mut Scratch,
+        found: impl FnMut(usize, &mut [i32]),
+    ) {
         let Some((first, rest)) = self.layers.split_first() else { return };
         let n = rows.len();
         let column = |i: usize| &samples.columns[i][rows.clone()];
@@ -210,7 +216,8 @@ impl Layer {
         let (zero, largest) = (operand.quant.zero_point + 128, operand.quant.max + 128);
         let masks = dense.masks.map_or(vec![u8::MAX; layer.weight.len()], <[u8]>::to_vec);
         // Without masks, the biases contain the operand's zero point.
-        let sum = |o: usize| layer.weight[o * layer.inputs..][..layer.inputs].iter().map(|&w| i32::from(w)).sum::<i32>();
+        let sum =
+            |o: usize| layer.weight[o * layer.inputs..][..layer.inputs].iter().map(|&w| i32::from(w)).sum::<i32>();
         let own = |o: usize| if dense.masks.is_some() { 0 } else { operand.quant.zero_point * sum(o) };
         let mut bias: Vec<i32> = layer.bias.iter().enumerate().map(|(o, b)| b + own(o)).collect();
         let limits = layer.limits;
@@ -242,7 +249,7 @@ impl Layer {
 
     /// All bits that an operand may have.
     pub fn live(&self) -> u8 {
-        u8::MAX >> self.largest.leading_zeros()
+        u8::MAX.checked_shr(self.largest.leading_zeros()).unwrap_or(0)
     }
 
     /// The weights of an output with the bits of the operand that count, summands that are left out skipped, with their
@@ -534,7 +541,8 @@ impl<'s> Incremental<'s> {
     pub fn apply(&mut self, change: Change) {
         let layer = &mut self.network.layers[change.layer];
         layer.masks[change.output * layer.inputs + change.input] = change.mask;
-        *self = Self::new(std::mem::replace(&mut self.network, Network { layers: Vec::new(), last: false }), self.samples);
+        *self =
+            Self::new(std::mem::replace(&mut self.network, Network { layers: Vec::new(), last: false }), self.samples);
     }
 
     /// The sums of the changed output.

@@ -1,0 +1,3 @@
+//! Search for approximations that cost less and hardly err more.
+
+pub mod nsga2;
