@@ -75,13 +75,12 @@ pub fn neuron(layer: &Layer, output: usize, digits: Digits) -> usize {
 /// One a bit of every comparison.
 fn comparators(network: &Network) -> usize {
     let Some(layer) = network.layers.last() else { return 0 };
-    let widths = (0..layer.outputs).map(|o| {
-        let (low, high) = layer.bounds(o);
-        let bits = |magnitude: i64| (i64::BITS - magnitude.leading_zeros()) as usize;
-        // Signed, if a sum can be negative.
-        if low < 0 { bits(high.max(0)).max(bits(-low - 1)) + 1 } else { bits(high) }
-    });
-    widths.max().unwrap_or(0) * layer.outputs.saturating_sub(1)
+    let bounds = (0..layer.outputs).map(|o| layer.bounds(o));
+    let (low, high) = bounds.fold((0, 0), |(low, high), (l, h)| (low.min(l), high.max(h)));
+    let bits = |magnitude: i64| (i64::BITS - magnitude.leading_zeros()) as usize;
+    // Signed, if a sum can be negative.
+    let width = if low < 0 { bits(high).max(bits(-low - 1)) + 1 } else { bits(high) };
+    width * layer.outputs.saturating_sub(1)
 }
 
 /// The places of the digits 1 and of the digits -1.
@@ -212,8 +211,8 @@ mod tests {
     fn comparators_are_as_wide_as_the_widest_sum() {
         let mut last = layer(&[1, 1, -2, 1, 4, 4], 0, &[15; 6], Activation::Sums);
         (last.inputs, last.outputs, last.bias) = (2, 3, vec![0; 3]);
-        // From -30 to 15, and to 120: 7 bits and a sign are the most needed of an output of one sign or the other.
+        // The least sum is -30, the largest 120: 7 bits and a sign.
         let network = Network { layers: vec![last], last: false };
-        assert_eq!(Adders::new(&network, Digits::Binary).comparators, 2 * 7);
+        assert_eq!(Adders::new(&network, Digits::Binary).comparators, 2 * 8);
     }
 }
