@@ -103,7 +103,7 @@ fn scale_and_offset(plan: &Plan, input: &Input, k: usize) -> (f64, f64) {
 fn exact(plan: &Plan, input: &Input, k: usize, x: f64) -> f64 {
     let quant = plan.values[input.value].quant;
     let (scale, offset) = scale_and_offset(plan, input, k);
-    let (low, high) = quant.ty.limits();
+    let (low, high) = quant.limits();
     let q = (x - offset) / scale + f64::from(quant.zero_point);
     if q.is_nan() { quant.zero_point.into() } else { q.clamp(low.into(), high.into()) }
 }

@@ -80,7 +80,7 @@ pub fn exported() -> Vec<Fixture> {
 ///
 /// # Panics
 /// If they cannot be written to `folder`.
-pub fn made(folder: &Path) -> [Fixture; 6] {
+pub fn made(folder: &Path) -> [Fixture; 7] {
     std::fs::create_dir_all(folder).expect("a folder");
     let numbers = |n: usize| -> Vec<f32> { (0..n).map(|k| (k as f32 * 0.7).sin()).collect() };
     let write = |name: &str, model: &Model, columns: usize, names: &[&str]| {
@@ -183,8 +183,27 @@ pub fn made(folder: &Path) -> [Fixture; 6] {
     let [attention, gates, heads] =
         [("real", attention, 12, &["a", "a_q"][..]), ("x", gates, 3, &["x"]), ("heads", heads, 8, &["x"])]
             .map(|(name, model, columns, inputs)| write(name, &model, columns, inputs));
+    // As a tuned model that is large enough to be packed.
+    let small = |n: usize| -> Vec<f32> { (0..n).map(|k| ((k * k + 3 * k) % 16) as f32 * 0.125 - 1.0).collect() };
+    let (first, last) = (r#"{"weights":"int4","scale":0.125,"shift":5}"#, r#"{"weights":"int4","scale":0.125}"#);
+    let packed = Model::new(17)
+        .metadata(
+            "tinymlp.quantization",
+            &format!(
+                r#"{{"version":1,"inputs":{{"x":{{"bits":7,"scale":0.01}}}},"layers":{{"h":{first},"y":{last}}}}}"#
+            ),
+        )
+        .input("x", &[-1, 32])
+        .initializer(floats("w", &[32, 24], &small(32 * 24)))
+        .initializer(floats("v", &[24, 16], &small(24 * 16)))
+        .node("MatMul", &["x", "w"], &["h"], vec![])
+        .node("Relu", &["h"], &["r"], vec![])
+        .node("MatMul", &["r", "v"], &["y"], vec![])
+        .node("ArgMax", &["y"], &["class"], vec![attribute("axis", -1)])
+        .output("class");
+    let packed = write("packed", &packed, 32, &["x"]);
     let tuned = write("tuned", &tuned, 8, &["x"]);
-    [tuned, attention, gates, heads, write("wide", &wide, 96, &["x"]), write("0 \"type\"", &names, 3, &hostile)]
+    [packed, tuned, attention, gates, heads, write("wide", &wide, 96, &["x"]), write("0 \"type\"", &names, 3, &hostile)]
 }
 
 /// A folder of the data that lies beside the repository; says so on the terminal where it does not.
