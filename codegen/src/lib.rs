@@ -28,6 +28,8 @@ pub mod import;
 pub mod plan;
 pub mod quantize;
 pub mod report;
+#[cfg(feature = "search")]
+pub mod search;
 pub mod target;
 
 pub use builder::{Builder, Compiled};

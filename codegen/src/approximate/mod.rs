@@ -1,4 +1,6 @@
-//! Approximations of a trained network, and what they cost as circuits.
+//! Approximations of a trained network: what they compute over a data set, and what they cost as circuits.
 
+pub mod adders;
 pub mod arg_max;
+pub mod network;
 pub mod piecewise;

@@ -4,6 +4,7 @@ use super::config::{ActivationConfig, ArgMaxConfig, Config, InputConfig, LayerCo
 use super::format::Format;
 use super::{Options, quantize};
 use crate::approximate::arg_max::{Comparator, Tree, highest, live_bits, offset};
+use crate::approximate::network::{Change, Incremental, Network, Samples};
 use crate::calibrate::{StuckColumns, calibrate};
 use crate::data::{Array, Data, Rows};
 use crate::error::Result;
@@ -205,6 +206,63 @@ proptest! {
                 }
             }
         }
+    }
+}
+
+/// The rows as they are loaded.
+fn loaded(graph: &Graph, rows: &[[f32; 4]]) -> Result<Rows> {
+    let values = rows.iter().flatten().copied().collect();
+    let array = Array { name: "x".into(), shape: vec![rows.len(), 4], values };
+    Rows::new(graph, &Data { arrays: vec![array], columns: Vec::new() }, Path::new("rows"))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Evaluation of all rows at once, with truncated and with rounded activations, of more rows than a block has, and of
+    /// a network one of whose masks changes.
+    #[test]
+    fn fast_evaluation_gives_the_plans_classes(
+        (hidden, last) in (any::<bool>(), any::<bool>()).prop_flat_map(|(a, b)| (layer(4, 3, a), layer(3, 5, b))),
+        input_bits in 1u32..=8, shift in 0u32..=9, bits in 1u32..=8, rounded: bool,
+        rows in prop::collection::vec(prop::array::uniform4(-2f32..40.0), 300),
+        (in_last, output, input, mask) in (any::<bool>(), 0usize..3, 0usize..3, any::<u8>()),
+    ) {
+        let graph = network(&hidden, shift, Some(&last));
+        let mut config = config(&hidden, (shift, bits), input_bits);
+        config.layers.insert("last".into(), last.config());
+        if rounded {
+            // A result that is always zero is not unsigned, and takes no masks.
+            config.layers.entry("last".into()).or_default().masks = None;
+            let own = config.layers.entry("hidden".into()).or_default();
+            (own.shift, own.bits) = (None, None);
+        }
+        let failed = |e: crate::Error| TestCaseError::fail(e.to_string());
+        let plan = plan(&graph, config).map_err(failed)?;
+        let mut simulator = Simulator::new(&plan);
+        let expected = rows.iter().map(|row| {
+            simulator.run_real(&[&row[..]]);
+            simulator.integers(plan.outputs[0].value)[0] as usize
+        });
+        let expected: Vec<usize> = expected.collect();
+        let network = Network::new(&plan).map_err(|e| TestCaseError::fail(e.to_string()))?;
+        let labels: Vec<usize> = expected.iter().enumerate().map(|(k, &c)| if k % 3 == 0 { 4 - c } else { c }).collect();
+        let samples = Samples::new(&plan, &loaded(&graph, &rows).map_err(failed)?, &labels);
+        prop_assert_eq!(network.classify(&samples), expected.clone());
+        let correct = expected.iter().zip(&labels).filter(|(a, b)| a == b).count();
+        prop_assert_eq!(network.correct(&samples), correct);
+
+        let incremental = Incremental::new(network.clone(), &samples);
+        prop_assert_eq!(incremental.correct(), correct);
+        let change = Change { layer: usize::from(in_last), output, input, mask };
+        let mut changed = network;
+        let layer = &mut changed.layers[change.layer];
+        layer.masks[output * layer.inputs + input] = mask;
+        prop_assert_eq!(incremental.correct_with(change), changed.correct(&samples));
+        let mut incremental = incremental;
+        incremental.apply(change);
+        prop_assert_eq!(incremental.network(), &changed);
+        prop_assert_eq!(incremental.correct(), changed.correct(&samples));
     }
 }
 

@@ -1,0 +1,218 @@
+//! What a network costs as a circuit with its weights wired in: full adders.
+//!
+//! The estimate is that of the bespoke printed networks (Afentaki et al. 2023, "Bespoke Approximation of
+//! Multiplication-Accumulation and Activation Targeting Printed Multilayer Perceptrons", arXiv 2312.17612), so that
+//! figures compare. Every neuron adds its positive and its negative summands in a tree each. In each column of a tree,
+//! from the lowest, three bits become one there and one in the next column, by one full adder, until no column has more
+//! than two. What is left, and the subtraction of the trees, is an adder as wide as the larger sum, and one more.
+//! A weight of several bits has a summand for each of its digits, moved by its place: that is an exact multiplier with a
+//! constant. The authors' program drops what it accumulates of the sums' sizes, swaps their signs and leaves biases
+//! unaligned; here the sums are the real ones and biases are in the products' scale.
+
+use super::network::{Activation, Layer, Network};
+
+/// How constant weights become shifts and additions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Digits {
+    /// The ones of the magnitude. As the estimate of the printed networks, whose weights have but one.
+    #[default]
+    Binary,
+    /// The canonical signed digits (Reitwieser 1960), of which the fewest are not zero. Digits of the other sign join the
+    /// other tree.
+    Signed,
+}
+
+/// Full adders of a network.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Adders {
+    /// By layer: its neurons' trees and final adders.
+    pub layers: Vec<usize>,
+    /// The comparators that choose the class, one a class but one, each as wide as the widest sum. The printed
+    /// networks' figures are without them.
+    pub comparators: usize,
+}
+
+impl Adders {
+    /// Counts a network's.
+    pub fn new(network: &Network, digits: Digits) -> Self {
+        let layer = |layer: &Layer| (0..layer.outputs).map(|o| neuron(layer, o, digits)).sum();
+        Self { layers: network.layers.iter().map(layer).collect(), comparators: comparators(network) }
+    }
+
+    /// Without comparators, as the printed networks are counted.
+    pub fn accumulation(&self) -> usize {
+        self.layers.iter().sum()
+    }
+}
+
+/// Full adders of one neuron. None, if its result is the same whatever the input.
+pub fn neuron(layer: &Layer, output: usize, digits: Digits) -> usize {
+    let rectified = matches!(layer.result, Activation::Truncated { .. });
+    let (low, high) = layer.bounds(output);
+    if low == high || rectified && high <= 0 {
+        return 0;
+    }
+    let mut trees = [Tree::new(), Tree::new()];
+    let constant = layer.constant(output);
+    trees[usize::from(constant < 0)].add(u64::from(constant.unsigned_abs()), 0);
+    for (_, w, mask) in layer.summands(output) {
+        let live = u64::from(mask & layer.live());
+        let magnitude = u32::from(w.unsigned_abs());
+        let (same, other) = match digits {
+            Digits::Binary => (magnitude, 0),
+            Digits::Signed => signed_digits(magnitude),
+        };
+        for (ones, negative) in [(same, w < 0), (other, w > 0)] {
+            (0..u32::BITS).filter(|place| ones >> place & 1 == 1).for_each(|place| {
+                trees[usize::from(negative)].add(live, place);
+            });
+        }
+    }
+    let width = trees.iter().map(Tree::width).max().unwrap_or(0) as usize + 1;
+    trees.into_iter().map(Tree::reduce).sum::<usize>() + width
+}
+
+/// One a bit of every comparison.
+fn comparators(network: &Network) -> usize {
+    let Some(layer) = network.layers.last() else { return 0 };
+    let bounds = (0..layer.outputs).map(|o| layer.bounds(o));
+    let (low, high) = bounds.fold((0, 0), |(low, high), (l, h)| (low.min(l), high.max(h)));
+    let bits = |magnitude: i64| (i64::BITS - magnitude.leading_zeros()) as usize;
+    // Signed, if a sum can be negative.
+    let width = if low < 0 { bits(high).max(bits(-low - 1)) + 1 } else { bits(high) };
+    width * layer.outputs.saturating_sub(1)
+}
+
+/// The places of the digits 1 and of the digits -1.
+fn signed_digits(magnitude: u32) -> (u32, u32) {
+    let half = magnitude >> 1;
+    let three_halves = magnitude + half;
+    let differ = half ^ three_halves;
+    (three_halves & differ, half & differ)
+}
+
+/// Bits to be added.
+#[derive(Clone, Debug)]
+struct Tree {
+    /// How many in each column.
+    columns: [usize; 64],
+    /// What they add up to at most.
+    most: u64,
+}
+
+impl Tree {
+    fn new() -> Self {
+        Self { columns: [0; 64], most: 0 }
+    }
+
+    /// The bits of a summand that may be set, moved by some places.
+    fn add(&mut self, live: u64, places: u32) {
+        let bits = live << places;
+        self.most += bits;
+        let ones = (0..self.columns.len()).filter(|column| bits >> column & 1 == 1);
+        ones.for_each(|column| self.columns[column] += 1);
+    }
+
+    fn width(&self) -> u32 {
+        u64::BITS - self.most.leading_zeros()
+    }
+
+    /// Full adders until no column has more than two bits.
+    fn reduce(mut self) -> usize {
+        let mut adders = 0;
+        for column in 0..self.columns.len() {
+            while self.columns[column] >= 3 {
+                let own = self.columns[column] / 3;
+                self.columns[column] -= 2 * own;
+                if let Some(next) = self.columns.get_mut(column + 1) {
+                    *next += own;
+                }
+                adders += own;
+            }
+        }
+        adders
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layer(weight: &[i8], bias: i32, masks: &[u8], result: Activation) -> Layer {
+        Layer {
+            name: "fc".into(),
+            inputs: weight.len(),
+            outputs: 1,
+            weight: weight.to_vec(),
+            bias: vec![bias],
+            masks: masks.to_vec(),
+            zero: 0,
+            largest: 15,
+            result,
+        }
+    }
+
+    fn sums(weight: &[i8], bias: i32, masks: &[u8]) -> usize {
+        neuron(&layer(weight, bias, masks, Activation::Sums), 0, Digits::Binary)
+    }
+
+    #[test]
+    fn three_bits_of_a_column_take_one_full_adder() {
+        // Two operands of 4 bits: no column has three, the sum 30 has 5 bits, and one more.
+        assert_eq!(sums(&[1, 1], 0, &[15, 15]), 6);
+        // Three: a full adder a column leaves 1, 2, 2, 2 and 1 bits. The sum 45 has 6 bits.
+        assert_eq!(sums(&[1, 1, 1], 0, &[15, 15, 15]), 4 + 7);
+        // Masks take the bits away: columns of 3, 2, 1 and 0; the first adder's carry makes 3 in the second, whose makes
+        // 2 in the third. The sum 1 + 3 + 7 has 4 bits.
+        assert_eq!(sums(&[1, 1, 1], 0, &[1, 3, 7]), 2 + 5);
+        // A summand that is left out is not there.
+        assert_eq!(sums(&[1, 1, 64], 0, &[15, 15, 0]), 6);
+    }
+
+    #[test]
+    fn signs_have_trees_of_their_own_and_biases_count() {
+        // Three positive summands and the bias 1 in the lowest column: 4 bits there are one adder, leaving 2; then as
+        // above, but the sum 46.
+        assert_eq!(sums(&[1, 1, 1], 1, &[15, 15, 15]), 4 + 7);
+        // Two of each sign: nothing to reduce, one subtraction as wide as the larger sum, 2 * 30.
+        assert_eq!(sums(&[2, -1, 2, -1], 0, &[15; 4]), 7);
+        // Places: weights 1, 2 and 4 meet three times only in columns 2 and 3 of 1111, 11110, 111100; the carry of
+        // column 3 makes 3 of column 4 (two bits and it). The sum 105 has 7 bits.
+        assert_eq!(sums(&[1, 2, 4], 0, &[15; 3]), 3 + 8);
+    }
+
+    #[test]
+    fn a_weight_of_several_bits_is_a_sum_of_its_digits() {
+        // 7 x = x + 2 x + 4 x in binary: as above.
+        assert_eq!(sums(&[7], 0, &[15]), 3 + 8);
+        // 7 = 8 - 1: two summands in two trees.
+        let layer = layer(&[7], 0, &[15], Activation::Sums);
+        assert_eq!(neuron(&layer, 0, Digits::Signed), 8);
+        for magnitude in 0..=128u32 {
+            let (ones, others) = signed_digits(magnitude);
+            assert_eq!(i64::from(ones) - i64::from(others), i64::from(magnitude));
+            let digits = ones | others;
+            assert_eq!(
+                (ones & others, digits & digits << 1),
+                (0, 0),
+                "no two digits of {magnitude} stand side by side"
+            );
+        }
+    }
+
+    #[test]
+    fn constants_need_no_adder() {
+        assert_eq!(sums(&[3], 5, &[0]), 0);
+        let result = Activation::Truncated { shift: 2, max: 255 };
+        assert_eq!(neuron(&layer(&[-1, -2], -3, &[15, 15], result), 0, Digits::Binary), 0);
+    }
+
+    #[test]
+    fn comparators_are_as_wide_as_the_widest_sum() {
+        let mut last = layer(&[1, 1, -2, 1, 4, 4], 0, &[15; 6], Activation::Sums);
+        (last.inputs, last.outputs, last.bias) = (2, 3, vec![0; 3]);
+        // The least sum is -30, the largest 120: 7 bits and a sign.
+        let network = Network { layers: vec![last], last: false };
+        assert_eq!(Adders::new(&network, Digits::Binary).comparators, 2 * 8);
+    }
+}
