@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use tinymlp_codegen::plan::simulate::{Simulator, quantize};
 use tinymlp_codegen::plan::{Step, Type};
-use tinymlp_codegen::{Builder, Compiled, Core, Format, Io, Mode, Result, Target};
+use tinymlp_codegen::{Builder, Compiled, Core, Emission, Format, Io, Mode, Result, Target};
 use tinymlp_tests::models::{Fixture, exported, made, not_run, trained};
 use tinymlp_tests::program::{Program, simulated, there_and_back};
 use tinymlp_tests::project::{Project, succeed};
@@ -26,6 +26,8 @@ enum Variant {
     For(Target),
     /// Functions in straight segments and a class from comparators of some bits, in int8 or int16.
     Approximate(Type),
+    /// Straight-line code for a core, of layers with weights that are powers of two.
+    Bespoke(Core),
     /// Weights of a format, inputs of six bits and the class as the result, with the kernels of a target.
     Packed(Format, Target),
 }
@@ -53,6 +55,9 @@ static CASES: LazyLock<(Vec<Case>, Vec<String>)> = LazyLock::new(|| {
         let mut formats = if k < trained().len() { packed() } else { Vec::new() };
         if k < trained().len() {
             formats.extend([Type::I8, Type::I16].map(Variant::Approximate));
+        }
+        if k < trained().len() || ["tuned", "packed"].contains(&fixture.name.as_str()) {
+            formats.extend([Core::Portable, Core::Armv6m, Core::Avr].map(Variant::Bespoke));
         }
         let own = own.into_iter().chain(formats);
         for variant in [Variant::Int8, Variant::Int16, Variant::Mixed].into_iter().chain(own) {
@@ -106,6 +111,7 @@ fn builder(fixture: &Fixture, variant: Variant) -> Result<Builder> {
             let builder = builder.quantization(file).arg_max();
             Ok(if ty == Type::I8 { builder } else { builder.int16("all") })
         }
+        Variant::Bespoke(core) => Ok(builder.weights(Format::PowerOfTwo).target(core).emission(Emission::Bespoke)),
         Variant::Packed(format, Target { core, mode, .. }) => {
             Ok(builder.weights(format).input_bits(6).arg_max().target(core).mode(mode))
         }
@@ -169,6 +175,30 @@ fn every_target_gives_the_same_integers() {
         compared += 1;
     }
     assert!(compared >= 223, "{compared}");
+}
+
+/// Straight-line code gives the results that kernels with the same weights do.
+#[test]
+fn straight_line_code_gives_the_same_results() {
+    let (mut compared, mut straight) = (0, 0);
+    for case in &CASES.0 {
+        let Variant::Bespoke(_) = case.variant else { continue };
+        let portable = case.fixture.builder().weights(Format::PowerOfTwo).compile().expect("a model that compiles");
+        let [plan, other] = [&case.compiled.plan, &portable.plan];
+        straight += plan.steps.iter().filter(|step| step.kernel.op() == "Bespoke").count();
+        let (mut here, mut there) = (Simulator::new(plan), Simulator::new(other));
+        let rows = case.fixture.rows(&case.compiled.graph);
+        for row in 0..rows.len() {
+            here.run_real(&rows.row(row));
+            there.run_real(&rows.row(row));
+            for (a, b) in plan.outputs.iter().zip(&other.outputs) {
+                assert_eq!(here.integers(a.value), there.integers(b.value), "{}: row {row}", case.name);
+            }
+        }
+        compared += 1;
+    }
+    assert_eq!(compared, 15);
+    assert!(straight >= compared, "{straight} steps of {compared} models");
 }
 
 /// The layers that read a list follow the step that makes it, several or one: nothing else is written meanwhile.

@@ -20,6 +20,8 @@ pub struct Cost {
     pub stack: usize,
     /// Whether the time is the same whatever the data.
     pub fixed: bool,
+    /// Whether it is an estimate of what the compiler makes, not a count.
+    pub estimated: bool,
 }
 
 /// A function that all layers share whose kernels name it.

@@ -72,7 +72,7 @@ impl Plan {
                 let [lowest, highest] = activity.limits(step.output);
                 let seen = Seen { nonzero: &nonzero, lowest, highest };
                 let counted = step.kernel.cost(&seen);
-                let is_counted = counted.is_some();
+                let is_counted = counted.as_ref().is_some_and(|cost| !cost.estimated);
                 let Cost { instructions, code, head, inlined, stack, .. } =
                     counted.unwrap_or_else(|| compiled.portable(&*step.kernel, mode));
                 let calls = step.kernel.calls();

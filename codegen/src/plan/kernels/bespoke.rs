@@ -58,6 +58,7 @@ impl Kernel for Bespoke {
             instructions: Instructions::fixed(cost.instructions),
             inlined: cost.bytes,
             stack: cost.stack,
+            estimated: true,
             ..Cost::default()
         })
     }

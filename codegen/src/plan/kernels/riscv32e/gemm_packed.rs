@@ -227,6 +227,7 @@ impl Kernel for GemmPacked {
             inlined: 60,
             stack: 80 + 4 * sums,
             fixed: self.code.constant_time,
+            ..Cost::default()
         })
     }
 
