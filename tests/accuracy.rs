@@ -1,6 +1,7 @@
 //! What quantization costs: trained models against their labels, the benchmark models beside the repository, and the
 //! signal to noise ratio of every exported model.
 
+use std::io::Read;
 use std::path::Path;
 
 use tinymlp_codegen::data::{load_labels, write_npy};
@@ -8,8 +9,8 @@ use tinymlp_codegen::graph::eval::Evaluator;
 use tinymlp_codegen::plan::Type;
 use tinymlp_codegen::plan::simulate::Simulator;
 use tinymlp_codegen::report::{Evaluation, classes, evaluate};
-use tinymlp_codegen::{Builder, Compiled};
-use tinymlp_tests::models::{Fixture, exported, made, rows, shared, shared_model, trained};
+use tinymlp_codegen::{Builder, Compiled, Core};
+use tinymlp_tests::models::{Fixture, exported, here, made, rows, shared, shared_model, trained};
 
 const TEMPORARY: &str = env!("CARGO_TARGET_TMPDIR");
 
@@ -136,5 +137,50 @@ fn labels_of_a_model_that_gives_an_index() {
         let found = evaluate(&compiled.graph, &compiled.plan, &rows, None, &mut |_| {});
         let again = evaluate(&compiled.graph, &compiled.plan, &rows, Some(&found.classes), &mut |_| {});
         assert_eq!(again.figures.quantized_accuracy, Some(1.0), "{name}");
+    }
+}
+
+/// The images of an IDX file, 28x28, reduced as `tests/models/mnist16/train.py` does it: the middle 24x24 pixels averaged
+/// by area to 16x16 and rounded to bytes.
+fn sixteen(images: &[u8]) -> Vec<[f32; 256]> {
+    // Result 2k is two thirds of pixel 3k and one of 3k + 1; result 2k + 1 one of 3k + 1 and two of 3k + 2.
+    let parts = |r: usize| {
+        if r % 2 == 0 { [(r / 2 * 3, 2), (r / 2 * 3 + 1, 1)] } else { [(r / 2 * 3 + 1, 1), (r / 2 * 3 + 2, 2)] }
+    };
+    let reduced = |image: &[u8]| -> [f32; 256] {
+        std::array::from_fn(|k| {
+            let (rows, columns) = (parts(k / 16), parts(k % 16));
+            let sum = rows.iter().flat_map(|&(r, a)| columns.iter().map(move |&(c, b)| (r, c, a * b)));
+            let ninths: u32 = sum.map(|(r, c, part)| u32::from(image[(r + 2) * 28 + c + 2]) * part).sum();
+            ((2 * ninths + 9) / 18) as f32 / 255.0
+        })
+    };
+    images[16..].chunks_exact(28 * 28).map(reduced).collect()
+}
+
+/// What `train.py` computes of the written files in numpy integers, and its README states: as many images right.
+#[test]
+fn mnist_of_low_bits_is_as_right_as_an_independent_evaluation() {
+    let Some(folder) = shared("images/mnist") else { return };
+    let unzip = |name: &str| {
+        let file = std::fs::File::open(folder.join(name)).expect("a file of MNIST");
+        let mut bytes = Vec::new();
+        flate2::read::GzDecoder::new(file).read_to_end(&mut bytes).expect("a gzip file");
+        bytes
+    };
+    let images = sixteen(&unzip("t10k-images-idx3-ubyte.gz"));
+    let labels = unzip("t10k-labels-idx1-ubyte.gz").split_off(8);
+    assert_eq!((images.len(), labels.len()), (10_000, 10_000));
+    let model = here("models/mnist16");
+    for (file, right) in [("model.onnx", 9889), ("model_pow2.onnx", 9895)] {
+        let builder = Builder::new(model.join(file)).calibration(model.join("calibration.npy"));
+        let plan = builder.target(Core::Rv32ec).compile().expect("a model that compiles").plan;
+        let mut simulator = Simulator::new(&plan);
+        let mut found = 0;
+        for (image, &label) in images.iter().zip(&labels) {
+            simulator.run_real(&[image]);
+            found += usize::from(simulator.integers(plan.outputs[0].value) == [i32::from(label)]);
+        }
+        assert_eq!(found, right, "{file}");
     }
 }

@@ -75,16 +75,16 @@ class Distortion:
 
     def __call__(self, images):
         n = len(images)
-        turn, shear = self.uniform(n, math.radians(11)), self.uniform(n, 0.12)
-        wide, high = 1 + self.uniform(n, 0.12), 1 + self.uniform(n, 0.12)
+        turn, shear = self.uniform(n, math.radians(9)), self.uniform(n, 0.1)
+        wide, high = 1 + self.uniform(n, 0.1), 1 + self.uniform(n, 0.1)
         cos, sin = turn.cos(), turn.sin()
         theta = torch.stack([
-            torch.stack([cos * wide, (shear * cos - sin) * high, self.uniform(n, 1.5 / 14)], 1),
-            torch.stack([sin * wide, (shear * sin + cos) * high, self.uniform(n, 1.5 / 14)], 1),
+            torch.stack([cos * wide, (shear * cos - sin) * high, self.uniform(n, 1.2 / 14)], 1),
+            torch.stack([sin * wide, (shear * sin + cos) * high, self.uniform(n, 1.2 / 14)], 1),
         ], 1)
         theta[:, :, :2] *= self.crop
         grid = affine_grid(theta, (n, 1, 24, 24), align_corners=False)
-        bumps = torch.randn(n, 2, 5, 5, generator=self.generator) * (0.8 / 14)
+        bumps = torch.randn(n, 2, 5, 5, generator=self.generator) * (0.6 / 14)
         bumps = interpolate(bumps, (24, 24), mode="bilinear", align_corners=True)
         grid += bumps.permute(0, 2, 3, 1)
         warped = grid_sample(images.float().unsqueeze(1), grid, align_corners=False).squeeze(1)
