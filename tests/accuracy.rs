@@ -145,7 +145,11 @@ fn labels_of_a_model_that_gives_an_index() {
 fn sixteen(images: &[u8]) -> Vec<[f32; 256]> {
     // Result 2k is two thirds of pixel 3k and one of 3k + 1; result 2k + 1 one of 3k + 1 and two of 3k + 2.
     let parts = |r: usize| {
-        if r % 2 == 0 { [(r / 2 * 3, 2), (r / 2 * 3 + 1, 1)] } else { [(r / 2 * 3 + 1, 1), (r / 2 * 3 + 2, 2)] }
+        if r.is_multiple_of(2) {
+            [(r / 2 * 3, 2), (r / 2 * 3 + 1, 1)]
+        } else {
+            [(r / 2 * 3 + 1, 1), (r / 2 * 3 + 2, 2)]
+        }
     };
     let reduced = |image: &[u8]| -> [f32; 256] {
         std::array::from_fn(|k| {

@@ -188,10 +188,10 @@ impl Builder {
         if let Some(n @ 1..) = right {
             a = self.push(Op::ShiftRight(a, n));
         }
-        if self.program.limits[a].0 < min.into() {
+        if self.program.limits[a].0 < i64::from(min) {
             a = self.push(Op::Max(a, min));
         }
-        if self.program.limits[a].1 > max.into() {
+        if self.program.limits[a].1 > i64::from(max) {
             a = self.push(Op::Min(a, max));
         }
         a

@@ -21,7 +21,7 @@ pub(super) fn lower(q: &mut Quantizer, k: usize, node: &Node, axis: usize, last:
     };
     let range = range(q, input);
     let tree = tree(config, extents[1], last, range);
-    if range.1 + i64::from(tree.offset) > i32::MAX.into() {
+    if range.1 + i64::from(tree.offset) > i64::from(i32::MAX) {
         return Err(q
             .problem(
                 node,

@@ -31,8 +31,9 @@ use crate::plan::{Features, Input, Output, Place, Plan, Quant, Step, Type, Value
 use crate::target::Target;
 use config::Config;
 use decisions::Decisions;
+use format::Format;
 use ranges::choose_quants;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// What the user decides.
@@ -94,8 +95,15 @@ pub fn quantize(graph: &Graph, calibration: &Calibration, options: &Options) -> 
     }
     let outputs = if problems.is_empty() { q.add_outputs(&mut problems) } else { Vec::new() };
     let int16 = q.values.iter().filter(|v| v.quant.ty == Type::I16).count();
+    let layers = graph.nodes.iter().filter(|node| matches!(node.op, Op::Gemm { .. }));
+    let formats: BTreeSet<&str> =
+        layers.map(|node| options.config.layer(&node.name).weights.unwrap_or_default().name()).collect();
+    let weights = match formats.into_iter().collect::<Vec<_>>().join(" and ") {
+        none if none.is_empty() => Format::Int8.to_string(),
+        formats => formats,
+    };
     let quantization = format!(
-        "int8 weights per output channel, int32 bias, {} activations, {}",
+        "{weights} weights per output channel, int32 bias, {} activations, {}",
         if int16 == 0 { "int8".to_owned() } else { format!("int8 ({int16} of {} tensors int16)", q.values.len()) },
         match options.observer {
             Observer::MinMax => "min-max ranges".to_owned(),
