@@ -31,6 +31,8 @@ pub mod report;
 #[cfg(feature = "search")]
 pub mod search;
 pub mod target;
+#[cfg(feature = "tune")]
+pub mod tune;
 
 pub use builder::{Builder, Compiled};
 pub use calibrate::Observer;

@@ -4,16 +4,16 @@ use crate::graph::{Graph, Node, Op, Reduction};
 
 /// `min(max(x, low), high)`; infinite where there is no limit.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Bounds {
+pub(crate) struct Bounds {
     /// Lower limit.
-    pub(super) low: f64,
+    pub(crate) low: f64,
     /// Upper limit.
-    pub(super) high: f64,
+    pub(crate) high: f64,
 }
 
 /// The node as a clamp of its one operand, however it is spelled (`Relu`, `Clip`, `Max`, `Where(x > 0, x, 0)` ...):
 /// its values are compared with those of a clamp over 40 binary orders of magnitude and around its limits.
-pub(super) fn bounds_of(graph: &Graph, node: &Node) -> Option<Bounds> {
+pub(crate) fn bounds_of(graph: &Graph, node: &Node) -> Option<Bounds> {
     let Op::Map(expr) = &node.op else { return None };
     let &[source] = node.inputs.as_slice() else { return None };
     if graph.tensors[source].shape != graph.tensors[node.output].shape {

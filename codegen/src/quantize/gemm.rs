@@ -196,7 +196,7 @@ fn feature_moments(q: &Quantizer, tensor: usize, inputs: usize) -> (Vec<f64>, Ve
 }
 
 /// The scale of weights in a format; `None` where all are zero.
-fn weight_scale(weights: &[f32], square: &[f64], format: Format) -> Option<f64> {
+pub(crate) fn weight_scale(weights: &[f32], square: &[f64], format: Format) -> Option<f64> {
     let largest = weights.iter().fold(0.0f64, |m, &w| m.max(f64::from(w).abs()));
     if largest == 0.0 {
         return None;

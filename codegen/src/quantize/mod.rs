@@ -5,12 +5,12 @@
 //! operator, turn nodes into steps.
 
 mod arg_max;
-mod clamp;
+pub(crate) mod clamp;
 mod concat;
 pub mod config;
 mod decisions;
 pub mod format;
-mod gemm;
+pub(crate) mod gemm;
 mod map;
 mod mat_mul;
 mod movement;

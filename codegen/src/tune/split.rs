@@ -1,0 +1,69 @@
+//! Which rows train and which choose.
+
+use super::Targets;
+use crate::error::{Problem, Problems, Result};
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+
+/// Rows by their use, each list in the order of the rows.
+pub(super) struct Split {
+    pub(super) training: Vec<usize>,
+    pub(super) validation: Vec<usize>,
+}
+
+/// Holds a share of the rows out: of each class, where there are classes. `classes` is their number.
+pub(super) fn split(targets: &Targets, classes: usize, share: f64, rng: &mut ChaCha8Rng) -> Result<Split> {
+    let groups: Vec<Vec<usize>> = match targets {
+        Targets::Classes(labels) => {
+            let mut groups = vec![Vec::new(); classes];
+            labels.iter().enumerate().for_each(|(row, &class)| groups[class].push(row));
+            groups
+        }
+        Targets::Values { rows, .. } => vec![(0..*rows).collect()],
+    };
+    let mut problems = Problems::default();
+    let mut split = Split { training: Vec::new(), validation: Vec::new() };
+    for (class, mut rows) in groups.into_iter().enumerate() {
+        let place = if matches!(targets, Targets::Classes(_)) { format!("class {class}") } else { "data".to_owned() };
+        if rows.len() < 2 {
+            let reason = format!("has {} row(s): one has to train and another to choose", rows.len());
+            problems.push(
+                Problem::new(place, reason)
+                    .help("give rows of every class of the model, or a model without this class"),
+            );
+            continue;
+        }
+        rows.shuffle(rng);
+        let held = ((rows.len() as f64 * share).round() as usize).clamp(1, rows.len() - 1);
+        split.validation.extend(&rows[..held]);
+        split.training.extend(&rows[held..]);
+    }
+    split.training.sort_unstable();
+    split.validation.sort_unstable();
+    problems.finish(split)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand_chacha::rand_core::SeedableRng;
+
+    #[test]
+    fn every_class_is_on_both_sides_and_no_row_is() {
+        let labels: Vec<usize> = (0..103).map(|k| if k % 51 == 0 { 2 } else { k % 2 }).collect();
+        let rows = Targets::Classes(labels.clone());
+        let of = |seed| split(&rows, 3, 0.2, &mut ChaCha8Rng::seed_from_u64(seed)).unwrap();
+        let found = of(1);
+        let mut all: Vec<usize> = found.training.iter().chain(&found.validation).copied().collect();
+        all.sort_unstable();
+        assert_eq!(all, (0..103).collect::<Vec<_>>());
+        for class in 0..3 {
+            let count = |rows: &[usize]| rows.iter().filter(|&&r| labels[r] == class).count();
+            let (training, validation) = (count(&found.training), count(&found.validation));
+            let share = validation as f64 / (training + validation) as f64;
+            assert!(training > 0 && (share - 0.2).abs() < 0.14, "class {class}: {training} and {validation}");
+        }
+        assert_eq!(found.validation, of(1).validation);
+        assert_ne!(found.validation, of(2).validation);
+    }
+}
