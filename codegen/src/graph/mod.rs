@@ -93,7 +93,7 @@ pub struct Node {
 }
 
 /// The operators of the float graph.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Op {
     /// `y[.., o] = sum over i of weight[o * I + i] * x[.., i] + bias[o]` over the last axis of the one input.
     Gemm {

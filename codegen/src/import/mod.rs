@@ -539,7 +539,7 @@ impl<'m> Import<'m> {
 }
 
 /// The name that people know a node by: its own, else that of its first result.
-fn node_name(node: &NodeProto, prefix: &str) -> String {
+pub(crate) fn node_name(node: &NodeProto, prefix: &str) -> String {
     let own = std::iter::once(&node.name).chain(&node.output).find(|n| !n.is_empty());
     format!("{prefix}{}", own.unwrap_or(&node.op_type))
 }

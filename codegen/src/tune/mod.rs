@@ -8,8 +8,11 @@
 mod expression;
 mod mlp;
 mod network;
+pub mod onnx;
 mod split;
 mod straight_through;
+#[cfg(test)]
+mod tests;
 mod train;
 
 pub use mlp::mlp;
@@ -68,6 +71,7 @@ pub struct Tuner<'g> {
     restarts: usize,
     validation: f64,
     from_scratch: bool,
+    allow_missing_classes: bool,
 }
 
 /// How far tuning is.
@@ -122,14 +126,15 @@ impl<'g> Tuner<'g> {
             by_output: false,
             input_bits: 8,
             truncate: None,
-            epochs: 100,
-            float_epochs: 100,
+            epochs: 200,
+            float_epochs: 200,
             batch: None,
-            learning_rate: 0.01,
+            learning_rate: 0.02,
             seed: 0,
             restarts: 4,
             validation: 0.2,
             from_scratch: false,
+            allow_missing_classes: false,
         }
     }
 
@@ -168,14 +173,14 @@ impl<'g> Tuner<'g> {
         self
     }
 
-    /// Passes over the training rows (100 if not given).
+    /// Passes over the training rows (200 if not given).
     #[must_use]
     pub fn epochs(mut self, epochs: usize) -> Self {
         self.epochs = epochs;
         self
     }
 
-    /// Passes of the float training (100 if not given).
+    /// Passes of the float training (200 if not given).
     #[must_use]
     pub fn float_epochs(mut self, epochs: usize) -> Self {
         self.float_epochs = epochs;
@@ -189,7 +194,7 @@ impl<'g> Tuner<'g> {
         self
     }
 
-    /// The optimizer's largest step, relative to the size of a layer's weights (0.01 if not given).
+    /// The optimizer's largest step, relative to the size of a layer's weights (0.02 if not given).
     #[must_use]
     pub fn learning_rate(mut self, rate: f64) -> Self {
         self.learning_rate = rate;
@@ -224,6 +229,13 @@ impl<'g> Tuner<'g> {
         self
     }
 
+    /// Accepts classes of the model with no row, or with a single one, which then trains.
+    #[must_use]
+    pub fn allow_missing_classes(mut self) -> Self {
+        self.allow_missing_classes = true;
+        self
+    }
+
     /// Everything that is wrong with the options.
     fn check(&self, network: &Network, rows: &Rows, targets: &Targets) -> Result<()> {
         let mut problems = Problems::default();
@@ -239,7 +251,7 @@ impl<'g> Tuner<'g> {
             wrong("validation", reason, "0.2 holds one row in five out");
         }
         if !(self.learning_rate > 0.0 && self.learning_rate.is_finite()) {
-            wrong("learning rate", format!("{} is no positive number", self.learning_rate), "0.01 suits most networks");
+            wrong("learning rate", format!("{} is no positive number", self.learning_rate), "0.02 suits most networks");
         }
         if self.restarts == 0 || self.batch == Some(0) {
             wrong("restarts and batch", "none is nothing to train with".into(), "give at least 1");
@@ -294,7 +306,8 @@ impl<'g> Tuner<'g> {
         let network = Network::new(self.graph, classes)?;
         self.check(&network, rows, targets)?;
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
-        let split = split::split(targets, network.outputs().max(2), self.validation, &mut rng)?;
+        let classes_of_model = network.outputs().max(2);
+        let split = split::split(targets, classes_of_model, self.validation, self.allow_missing_classes, &mut rng)?;
         let session = Session { tuner: self, network, rows, targets, classes, split };
         session.tune(progress)
     }

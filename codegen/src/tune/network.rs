@@ -426,7 +426,7 @@ impl Network {
     fn operator(&self, node: &Node, values: &[Option<Value>]) -> Candle<Tensor> {
         let shape = &self.graph.tensors[node.output].shape;
         let operand = |k: usize| value(values, node.inputs[k]).map(|v| v.data.clone());
-        let rows = (0..node.inputs.len()).map(|k| Ok(operand(k)?.dim(0)?)).collect::<Candle<Vec<_>>>()?;
+        let rows = (0..node.inputs.len()).map(|k| operand(k)?.dim(0)).collect::<Candle<Vec<_>>>()?;
         let result = [&[rows.into_iter().max().unwrap_or(1)], shape.as_slice()].concat();
         match &node.op {
             Op::Map(expr) => {

@@ -11,8 +11,15 @@ pub(super) struct Split {
     pub(super) validation: Vec<usize>,
 }
 
-/// Holds a share of the rows out: of each class, where there are classes. `classes` is their number.
-pub(super) fn split(targets: &Targets, classes: usize, share: f64, rng: &mut ChaCha8Rng) -> Result<Split> {
+/// Holds a share of the rows out: of each class, where there are classes. `classes` is their number; `missing` allows classes
+/// with too few rows for both uses.
+pub(super) fn split(
+    targets: &Targets,
+    classes: usize,
+    share: f64,
+    missing: bool,
+    rng: &mut ChaCha8Rng,
+) -> Result<Split> {
     let groups: Vec<Vec<usize>> = match targets {
         Targets::Classes(labels) => {
             let mut groups = vec![Vec::new(); classes];
@@ -24,12 +31,16 @@ pub(super) fn split(targets: &Targets, classes: usize, share: f64, rng: &mut Cha
     let mut problems = Problems::default();
     let mut split = Split { training: Vec::new(), validation: Vec::new() };
     for (class, mut rows) in groups.into_iter().enumerate() {
-        let place = if matches!(targets, Targets::Classes(_)) { format!("class {class}") } else { "data".to_owned() };
+        let groups_are_classes = matches!(targets, Targets::Classes(_));
+        let place = if groups_are_classes { format!("class {class}") } else { "data".to_owned() };
+        if rows.len() < 2 && missing && groups_are_classes {
+            split.training.extend(rows);
+            continue;
+        }
         if rows.len() < 2 {
             let reason = format!("has {} row(s): one has to train and another to choose", rows.len());
             problems.push(
-                Problem::new(place, reason)
-                    .help("give rows of every class of the model, or a model without this class"),
+                Problem::new(place, reason).help("give rows of every class of the model, or allow missing classes"),
             );
             continue;
         }
@@ -40,6 +51,9 @@ pub(super) fn split(targets: &Targets, classes: usize, share: f64, rng: &mut Cha
     }
     split.training.sort_unstable();
     split.validation.sort_unstable();
+    if problems.is_empty() && split.validation.is_empty() {
+        problems.push(Problem::new("data", "no class has two rows: none is left to choose by").help("give more rows"));
+    }
     problems.finish(split)
 }
 
@@ -52,7 +66,7 @@ mod tests {
     fn every_class_is_on_both_sides_and_no_row_is() {
         let labels: Vec<usize> = (0..103).map(|k| if k % 51 == 0 { 2 } else { k % 2 }).collect();
         let rows = Targets::Classes(labels.clone());
-        let of = |seed| split(&rows, 3, 0.2, &mut ChaCha8Rng::seed_from_u64(seed)).unwrap();
+        let of = |seed| split(&rows, 3, 0.2, false, &mut ChaCha8Rng::seed_from_u64(seed)).unwrap();
         let found = of(1);
         let mut all: Vec<usize> = found.training.iter().chain(&found.validation).copied().collect();
         all.sort_unstable();
