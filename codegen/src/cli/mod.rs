@@ -6,6 +6,7 @@ mod evaluate;
 mod inspect;
 mod out;
 mod table;
+mod tune;
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -28,6 +29,8 @@ enum Sub {
     Build(build::Options),
     /// Compare the quantized model with the float model on a data set.
     Evaluate(evaluate::Options),
+    /// Train a float model in the integers it will run in, and write it with its quantization.
+    Tune(tune::Options),
 }
 
 /// What every command that quantizes takes.
@@ -198,5 +201,6 @@ pub(crate) fn run(command: Command) -> Result<()> {
         Sub::Inspect(options) => inspect::run(&options),
         Sub::Build(options) => build::run(&options),
         Sub::Evaluate(options) => evaluate::run(&options),
+        Sub::Tune(options) => tune::run(&options),
     }
 }

@@ -1,0 +1,213 @@
+//! `tinymlp tune`.
+
+use super::Weights;
+use super::out::outln;
+use super::table::table;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use tinymlp_codegen::data::{self, Rows};
+use tinymlp_codegen::graph::Graph;
+use tinymlp_codegen::report::classes;
+use tinymlp_codegen::tune::{Score, Targets, Tuner, onnx};
+use tinymlp_codegen::{Builder, Error, Problem, Result};
+
+/// Arguments.
+#[derive(clap::Args, Debug)]
+pub(super) struct Options {
+    /// Model file (.onnx), with float weights.
+    model: PathBuf,
+    /// Inputs to train with, one a row (.npy, .npz or .csv). Keep the test rows out of it.
+    #[arg(long, value_name = "FILE")]
+    data: PathBuf,
+    /// Class of each row, counted from 0 (.npy or .csv); with --regression, the values of the output.
+    #[arg(long, value_name = "FILE")]
+    labels: PathBuf,
+    /// The tuned model.
+    #[arg(long, value_name = "FILE.onnx")]
+    output: PathBuf,
+    /// Format of weights: int8, int4, ternary, pow2 or pow2-nonzero; of all layers, or of one as LAYER=FORMAT (repeatable).
+    #[arg(long, value_name = "[LAYER=]FORMAT", default_value = "pow2")]
+    weights: Vec<Weights>,
+    /// A scale of weights for each output, but for truncated and last layers.
+    #[arg(long)]
+    by_output: bool,
+    /// Inputs of so many bits, 1 to 8.
+    #[arg(long, value_name = "BITS", default_value_t = 8)]
+    input_bits: u32,
+    /// Cut the results of layers with a Relu down to so many bits by a shift, instead of rounding them.
+    #[arg(long, value_name = "BITS", num_args = 0..=1, default_missing_value = "8")]
+    truncate: Option<u32>,
+    /// Passes over the training rows.
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    epochs: usize,
+    /// The optimizer's largest step, relative to the size of a layer's weights.
+    #[arg(long, value_name = "RATE", default_value_t = 0.02)]
+    learning_rate: f64,
+    /// Rows between two steps of the optimizer; chosen by their number, if not given.
+    #[arg(long, value_name = "ROWS")]
+    batch: Option<NonZeroUsize>,
+    /// What all that is random follows from: the same seed gives the same file.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Runs of which the best on the validation rows is taken.
+    #[arg(long, value_name = "N", default_value = "4")]
+    restarts: NonZeroUsize,
+    /// Part of the rows of each class that chooses and does not train.
+    #[arg(long, value_name = "SHARE", default_value = "20%")]
+    validation: Share,
+    /// Accept classes of the model with less than two rows.
+    #[arg(long)]
+    allow_missing_classes: bool,
+    /// Forget the weights and train the float network first, for --float-epochs.
+    #[arg(long)]
+    from_scratch: bool,
+    /// Passes of the float training.
+    #[arg(long, value_name = "N", default_value_t = 200, requires = "from_scratch")]
+    float_epochs: usize,
+    /// Tune for the squared error of values instead of for classes.
+    #[arg(long)]
+    regression: bool,
+}
+
+/// `20%` or `0.2`.
+#[derive(Clone, Copy, Debug)]
+struct Share(f64);
+
+impl FromStr for Share {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let (number, unit) = text.strip_suffix('%').map_or((text, 1.0), |number| (number, 100.0));
+        let share = number.trim().parse::<f64>().map(|n| n / unit).ok().filter(|s| *s > 0.0 && *s < 1.0);
+        share.map(Self).ok_or_else(|| format!("'{text}' is no share between 0 and 1, such as 20% or 0.2"))
+    }
+}
+
+pub(super) fn run(options: &Options) -> Result<()> {
+    let graph = Builder::new(&options.model).graph()?;
+    let cannot = |path: &Path, e| Error::from(Problem::new(path.display().to_string(), format!("cannot be read: {e}")));
+    let original = std::fs::read(&options.model).map_err(|e| cannot(&options.model, e))?;
+    let folder = options.model.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // What cannot be written is said before hours of training.
+    onnx::check(&original, &graph, Some(folder)).map_err(|e| e.in_file(&options.model))?;
+    check_output(&options.output)?;
+    let rows = Rows::new(&graph, &data::load(&options.data)?, &options.data)?;
+    let targets = targets(options, &graph, &rows)?;
+    let tuner = tuner(options, &graph);
+    let bar = ProgressBar::new(0);
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} epochs, {msg}{eta} left") {
+        bar.set_style(style);
+    }
+    let tuned = tuner.run(&rows, &targets, &|progress| {
+        bar.set_length(progress.total as u64);
+        if let Some(best) = progress.best {
+            bar.set_message(format!("best {:.2} %, ", 100.0 * best));
+        }
+        bar.set_position(progress.done as u64);
+    });
+    bar.finish_and_clear();
+    let tuned = tuned.map_err(|e| e.in_file(&options.model))?;
+    let bytes = match onnx::patch(&original, &tuned.graph, Some(folder)) {
+        Some(bytes) => bytes,
+        None => {
+            eprintln!("note: the layers' weights are not the file's one by one: the model is written anew, simplified");
+            onnx::write(&tuned.graph)?
+        }
+    };
+    write(&options.output, &bytes)?;
+    let percent = |x: f64| if options.regression { format!("{x:.6}") } else { format!("{:.2}", 100.0 * x) };
+    let row = |name: &str, s: Score| vec![name.to_owned(), percent(s.training), percent(s.validation)];
+    let rows = [
+        row("float", tuned.float_score),
+        row("quantized before tuning", tuned.untuned_score),
+        row("quantized after tuning", tuned.score),
+    ];
+    let [training, validation] = if options.regression {
+        ["training [squared error]", "validation [squared error]"]
+    } else {
+        ["training [%]", "validation [%]"]
+    };
+    outln!("{}", table(&["", training, validation], &[1, 2], rows.into_iter()));
+    outln!("wrote {}", options.output.display());
+    Ok(())
+}
+
+fn tuner<'g>(options: &Options, graph: &'g Graph) -> Tuner<'g> {
+    let mut tuner = Tuner::new(graph)
+        .input_bits(options.input_bits)
+        .epochs(options.epochs)
+        .float_epochs(options.float_epochs)
+        .learning_rate(options.learning_rate)
+        .seed(options.seed)
+        .restarts(options.restarts.get())
+        .validation(options.validation.0);
+    for Weights { layer, format } in &options.weights {
+        tuner = match layer {
+            Some(layer) => tuner.layer_weights(layer, *format),
+            None => tuner.weights(*format),
+        };
+    }
+    if let Some(bits) = options.truncate {
+        tuner = tuner.truncate(bits);
+    }
+    if let Some(rows) = options.batch {
+        tuner = tuner.batch(rows.get());
+    }
+    if options.by_output {
+        tuner = tuner.by_output();
+    }
+    if options.allow_missing_classes {
+        tuner = tuner.allow_missing_classes();
+    }
+    if options.from_scratch { tuner.from_scratch() } else { tuner }
+}
+
+fn targets(options: &Options, graph: &Graph, rows: &Rows) -> Result<Targets> {
+    if options.regression {
+        let data = data::load(&options.labels)?;
+        let place = options.labels.display().to_string();
+        let array = data.arrays.into_iter().next().ok_or_else(|| Problem::new(place, "holds no array"))?;
+        return Ok(Targets::Values { values: array.values, rows: rows.len() });
+    }
+    Ok(Targets::Classes(data::load_labels(&options.labels, rows.len(), classes(graph))?))
+}
+
+fn cannot_write(path: &Path, reason: impl std::fmt::Display) -> Error {
+    Problem::new(path.display().to_string(), format!("cannot be written: {reason}")).into()
+}
+
+fn check_output(path: &Path) -> Result<()> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match (path.is_dir() || path.file_name().is_none(), folder.is_dir()) {
+        (true, _) => Err(cannot_write(path, "it is a folder")),
+        (_, false) => Err(cannot_write(path, format!("there is no folder {}", folder.display()))),
+        _ => Ok(()),
+    }
+}
+
+/// Under another name first: the file is whole or not there.
+fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let temporary = path.with_file_name(format!(".{name}.{}", std::process::id()));
+    let written = std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, path));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&temporary);
+    }
+    written.map_err(|e| cannot_write(path, e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Share;
+
+    #[test]
+    fn shares_are_read_with_and_without_a_unit() {
+        let share = |text: &str| text.parse::<Share>().map(|s| s.0);
+        assert_eq!((share("20%"), share("0.25")), (Ok(0.2), Ok(0.25)));
+        for wrong in ["0", "100%", "1.5", "-3%", "many"] {
+            assert!(share(wrong).is_err(), "{wrong}");
+        }
+    }
+}
