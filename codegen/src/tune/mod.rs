@@ -21,6 +21,7 @@ use crate::calibrate::{Observer as RangeObserver, StuckColumns, calibrate};
 use crate::data::Rows;
 use crate::error::{Error, Problem, Problems, Result};
 use crate::graph::eval::Evaluator;
+use crate::graph::simplify::simplify;
 use crate::graph::{Graph, TensorId};
 use crate::plan::Plan;
 use crate::plan::simulate;
@@ -117,7 +118,7 @@ pub struct Tuned {
 }
 
 impl<'g> Tuner<'g> {
-    /// Tunes a simplified graph to power-of-two weights.
+    /// Tunes to power-of-two weights. The tuned graph is simplified.
     pub fn new(graph: &'g Graph) -> Self {
         Self {
             graph,
@@ -303,7 +304,10 @@ impl<'g> Tuner<'g> {
     /// tuned.
     pub fn run(&self, rows: &Rows, targets: &Targets, progress: &(dyn Fn(Progress) + Sync)) -> Result<Tuned> {
         let classes = matches!(targets, Targets::Classes(_));
-        let network = Network::new(self.graph, classes)?;
+        // What the generator folds into layers has to be in them while they are tuned.
+        let mut graph = self.graph.clone();
+        simplify(&mut graph);
+        let network = Network::new(&graph, classes)?;
         self.check(&network, rows, targets)?;
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         let classes_of_model = network.outputs().max(2);

@@ -49,7 +49,7 @@ pub fn patch(original: &[u8], tuned: &Graph, external_data_dir: Option<&Path>) -
 /// Whether a tuned network of `graph`, read from the file `original`, can be written, whatever its weights will be.
 ///
 /// # Errors
-/// What keeps it from being written, neither as a [`patch`] nor [anew](write).
+/// What keeps it from being written, neither as a [`patch`] nor [anew](write()).
 pub fn check(original: &[u8], graph: &Graph, external_data_dir: Option<&Path>) -> Result<()> {
     let mut other = graph.clone();
     for node in &mut other.nodes {

@@ -4,7 +4,6 @@ use super::*;
 use crate::Builder;
 use crate::data::{Array, Data, write_npy};
 use crate::graph::eval::evaluate;
-use crate::graph::simplify::simplify;
 use crate::graph::{Kind, Op};
 use crate::import;
 use std::path::{Path, PathBuf};
@@ -88,6 +87,22 @@ fn truncated_networks_compile_to_the_integers_they_were_tuned_in() {
         assert_eq!(compiled(&format!("truncated-{format}"), &tuned, &example), tuned.classes, "{format}");
         assert!(tuned.score.training > 0.7, "{format}: {:?}", tuned.score);
     }
+}
+
+#[test]
+fn a_scaler_that_is_the_same_for_all_features_compiles_as_it_was_tuned() {
+    let Example { mut values, labels, .. } = example(&[6, 5, 3]);
+    // Of one range each: the generator folds such a scaler into the layer.
+    for column in 0..6 {
+        values[column] = -20.0;
+        values[6 + column] = 40.0;
+    }
+    let slices: Vec<&[f32]> = values.chunks(6).collect();
+    let graph = mlp(&[6, 5, 3], &slices);
+    let rows = rows_of(&graph, &values);
+    let example = Example { graph, rows, labels, values };
+    let tuned = tune(&quick(&example.graph).input_bits(5).truncate(8), &example);
+    assert_eq!(compiled("uniform", &tuned, &example), tuned.classes);
 }
 
 #[test]
