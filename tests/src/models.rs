@@ -114,8 +114,8 @@ pub fn made(folder: &Path) -> [Fixture; 7] {
     let gates = Model::new(17)
         .input("x", &[-1, 3])
         .initializer(floats("w", &[3, 3], &numbers(9)))
-        .node("MatMul", &["x", "w"], &["x/X"], vec![])
-        .node("Relu", &["x/X"], &["X"], vec![])
+        .node("MatMul", &["x", "w"], &["infer"], vec![])
+        .node("Relu", &["infer"], &["X"], vec![])
         .node("Mul", &["X", "x"], &["y"], vec![])
         .output("y");
     // Three layers read what is mostly zero, the last of them after a layer that does not.

@@ -214,7 +214,7 @@ pub(super) fn constant(module: &str, constant: &Constant, external: External<'_>
     let name = constant.ty.split('<').next().unwrap_or_default();
     let path = format!("{module}::{name}");
     match &constant.fields {
-        Fields::Unit => Literal::Atom(path),
+        Fields::Unit | Fields::Function => Literal::Atom(path),
         Fields::New(fields) => {
             let items = fields.iter().map(|(n, f)| field(n, f, external)).collect();
             Literal::Call(format!("{path}::new"), items)

@@ -53,8 +53,8 @@ pub fn emit(plan: &Plan, io: Io) -> Result<Module> {
     let (input_type, output_type) = e.types(&type_name);
     e.constants_of_io();
     e.operands();
-    let constants = e.constants();
-    e.infer(&constants);
+    let callees = e.callees();
+    e.infer(&callees);
     e.model(&type_name);
     let conversions = convert::functions(plan, io)?;
     e.text.push_str(&conversions);
@@ -159,12 +159,20 @@ impl Emitter<'_> {
 
     fn io_type(&mut self, ty: &str, what: &str, tensors: &[(&str, ValueId, &[usize])]) -> String {
         let element = |value: ValueId| self.plan.values[value].quant.ty.name();
+        // What lies beyond gives results that nothing is said of.
+        let reach = |value: ValueId| match self.plan.values[value].quant {
+            quant if quant.max < quant.ty.limits().1 => {
+                format!(", integers from {} to {}", quant.limits().0, quant.max)
+            }
+            _ => String::new(),
+        };
         if let &[(name, value, shape)] = tensors {
             let rust = nested(element(value), shape);
             let _ = write!(
                 self.text,
-                "/// The quantized {what} `{}`, shape {shape:?}.\n{MAYBE_UNUSED}pub type {ty} = {rust};\n\n",
-                one_line(name)
+                "/// The quantized {what} `{}`, shape {shape:?}{}.\n{MAYBE_UNUSED}pub type {ty} = {rust};\n\n",
+                one_line(name),
+                reach(value)
             );
             return rust;
         }
@@ -175,7 +183,8 @@ impl Emitter<'_> {
         );
         for (field, &(name, value, shape)) in fields.iter().zip(tensors) {
             let rust = nested(element(value), shape);
-            let _ = write!(self.text, "    /// `{}`, shape {shape:?}.\n    pub {field}: {rust},\n", one_line(name));
+            let (name, reach) = (one_line(name), reach(value));
+            let _ = write!(self.text, "    /// `{name}`, shape {shape:?}{reach}.\n    pub {field}: {rust},\n");
         }
         self.text.push_str("}\n\n");
         ty.to_owned()
@@ -271,21 +280,22 @@ impl Emitter<'_> {
         }
     }
 
-    /// The steps' constants; gives their names.
-    fn constants(&mut self) -> Vec<String> {
+    /// The steps' constants and functions; gives what the steps call.
+    fn callees(&mut self) -> Vec<String> {
         let plan = self.plan;
         let mut found = Vec::new();
         for step in &plan.steps {
             let constant = step.kernel.constant();
-            if step.kernel.function("").is_some() {
-                let name = self.names.constant(&step.name).to_lowercase();
-                let function = step.kernel.function(&name).unwrap_or_default();
-                let _ = writeln!(self.text, "{MAYBE_UNUSED}{function}");
+            let method = if step.in_place { "run_in_place" } else { "run" };
+            if constant.fields == Fields::Function {
+                // Neither a keyword nor the name of another function.
+                let name = format!("run_{}", self.names.constant(&step.name).to_lowercase());
+                let _ = writeln!(self.text, "{MAYBE_UNUSED}{}", step.kernel.function(&name));
                 found.push(name);
                 continue;
             }
             if constant.fields == Fields::Unit {
-                found.push(format!("{}::{}", local(step), constant.ty));
+                found.push(format!("{}::{}.{method}", local(step), constant.ty));
                 continue;
             }
             let name = self.names.constant(&step.name);
@@ -299,12 +309,12 @@ impl Emitter<'_> {
                 self.text.push_str(PROGRAM_MEMORY);
             }
             let _ = writeln!(self.text, "{}", literal::item(&head, &value));
-            found.push(name);
+            found.push(format!("{name}.{method}"));
         }
         found
     }
 
-    fn infer(&mut self, constants: &[String]) {
+    fn infer(&mut self, callees: &[String]) {
         let plan = self.plan;
         let uses_scratch = plan
             .steps
@@ -316,8 +326,8 @@ impl Emitter<'_> {
             "/// Runs the network once. Nothing in it can fail, allocate or panic.\n{MAYBE_UNUSED}pub fn infer(input: &Input, {scratch}: &mut Scratch, output: &mut Output) {{\n"
         );
         let count = plan.steps.len();
-        for (k, (step, constant)) in plan.steps.iter().zip(constants).enumerate() {
-            let text = self.call(k, constant);
+        for (k, (step, callee)) in plan.steps.iter().zip(callees).enumerate() {
+            let text = self.call(k, callee);
             let comment = comment(plan, step);
             let _ = write!(self.text, "    // {}/{count} {comment}\n{text}", k + 1);
         }
@@ -328,7 +338,7 @@ impl Emitter<'_> {
     ///
     /// A list stays borrowed while the steps that read it, which are those after the one that makes it, write the
     /// rest of the arena: only so it is certain that it is as it was made.
-    fn call(&self, k: usize, constant: &str) -> String {
+    fn call(&self, k: usize, callee: &str) -> String {
         let plan = self.plan;
         let step = &plan.steps[k];
         let views = step.kernel.views();
@@ -338,7 +348,7 @@ impl Emitter<'_> {
         let result = view(element(step.output), step.inputs.len());
         let bytes = plan.values[step.output].bytes();
         if let (true, Place::Arena(at)) = (step.in_place, plan.values[step.output].place) {
-            return format!("    {constant}.run_in_place(scratch.update::<{at}, {result}>());\n");
+            return format!("    {callee}(scratch.update::<{at}, {result}>());\n");
         }
         let from_arena = |v: &ValueId| matches!(plan.values[*v].place, Place::Arena(_));
         let reads_arena = step.inputs.iter().any(from_arena);
@@ -379,8 +389,7 @@ impl Emitter<'_> {
             };
         }
         let made = if list(&step.output) { "let list = " } else { "" };
-        let run = if step.kernel.function("").is_some() { "" } else { ".run" };
-        let _ = writeln!(text, "    {made}{constant}{run}({}, {y});", names.join(", "));
+        let _ = writeln!(text, "    {made}{callee}({}, {y});", names.join(", "));
         text
     }
 

@@ -104,7 +104,8 @@ pub(super) fn lower(q: &mut Quantizer, k: usize, node: &Node, weight: &[f32], bi
     if let Some(shift) = config.shift {
         q.truncate(k, node, Quant::unsigned(config.bits.unwrap_or(8), truncated(x.scale * channels[0].scale, shift)))?;
         // The rounding of the requantization takes half a step: its result is the floor.
-        layer.bias.iter_mut().for_each(|bias| *bias -= (1 << shift) >> 1);
+        // A bias that has no room for it wraps, and is refused below.
+        layer.bias.iter_mut().for_each(|bias| *bias = bias.wrapping_sub((1 << shift) >> 1));
     }
     let (output, y, limits) = q.result(k);
     let factors: Vec<f64> = match config.shift {

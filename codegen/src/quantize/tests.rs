@@ -357,6 +357,10 @@ fn problems_of_a_layer() {
     linear.nodes.pop();
     linear.outputs[0].tensor = linear.nodes[0].output;
     assert!(problems(&linear, config(&hidden, (3, 8), 8))[0].contains("no Relu of its own follows"));
+    // A bias that leaves half a step no room.
+    let full = Layer { weight: vec![0; 4], bias: vec![-2_147_483_520; 2], masks: None, ..hidden.clone() };
+    let found = problems(&network(&full, 0, None), config(&full, (9, 8), 8));
+    assert!(found[0].contains("output range is too narrow"), "{found:?}");
     // A scale so fine that the bias leaves the sums no room.
     let mut fine = config(&hidden, (0, 8), 8);
     let biased = Layer { bias: vec![i32::MAX / 2; 2], ..hidden.clone() };

@@ -32,12 +32,12 @@ impl Kernel for Bespoke {
     }
 
     fn constant(&self) -> Constant {
-        Constant { ty: self.op().into(), fields: Fields::Unit }
+        Constant { ty: self.op().into(), fields: Fields::Function }
     }
 
-    fn function(&self, name: &str) -> Option<String> {
+    fn function(&self, name: &str) -> String {
         // Cores of 32 bits would have to extend narrower numbers.
-        Some(self.program.text(name, self.core == Core::Avr && self.program.is_narrow()))
+        self.program.text(name, self.core == Core::Avr && self.program.is_narrow())
     }
 
     fn views(&self) -> Vec<Vec<usize>> {

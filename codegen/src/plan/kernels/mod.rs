@@ -64,9 +64,9 @@ pub trait Kernel: Debug + Send + Sync {
     /// The constant whose `run` the generated module calls, for outputs of a type.
     fn constant(&self) -> Constant;
 
-    /// The function of this name that the generated module calls instead of a constant's `run`, for kernels that are code.
-    fn function(&self, _name: &str) -> Option<String> {
-        None
+    /// The text of [`Fields::Function`], by this name.
+    fn function(&self, _name: &str) -> String {
+        unreachable!("only kernels that are code have a function")
     }
 
     /// Extents of the nested arrays that the kernel's `run` takes: its operands', then the result's.
@@ -233,6 +233,8 @@ pub enum Fields {
     ProgramMemory(Field),
     /// Nothing.
     Unit,
+    /// Nothing: the kernel is a function of its own, [`Kernel::function`], that the module calls instead.
+    Function,
 }
 
 /// One field.
@@ -276,7 +278,7 @@ impl Constant {
         match &self.fields {
             Fields::Named(fields) | Fields::New(fields) => fields.iter().map(|(_, field)| bytes(field)).sum(),
             Fields::ProgramMemory(field) => bytes(field),
-            Fields::Unit => 0,
+            Fields::Unit | Fields::Function => 0,
         }
     }
 }
