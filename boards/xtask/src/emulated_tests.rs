@@ -14,7 +14,7 @@ use crate::workspace::{self, RunFolder};
 use std::env;
 use std::io::Write;
 use std::time::Duration;
-use tinymlp_codegen::Core;
+use tinymlp_codegen::{Builder, Core, Emission, Format, Mode};
 
 /// Cores with a floating-point unit, for which the compiler calls no helper.
 const HAVE_FLOATS: [&str; 3] = ["cortex-m4f", "cortex-m33", "cortex-m55"];
@@ -164,6 +164,55 @@ fn shipped_models_equal_the_host_with_the_kernels_of_the_board() {
             if let Some(report) = report {
                 report.verdict().unwrap();
             }
+        }
+    }
+}
+
+/// Weights of few bits and straight-line code, on boards that have kernels for them and on others.
+#[test]
+fn approximate_networks_equal_the_host_and_are_clean() {
+    let boards = boards()
+        .into_iter()
+        .filter(|b| ["microbit", "riscv32ec", "arduino-uno", "mps2-an386"].contains(&b.name.as_str()));
+    for board in boards {
+        if !ready("approximate networks", setup::require(&board)) {
+            continue;
+        }
+        let run = |what: &str, files: &Files, mode: Mode, configure: &dyn Fn(Builder) -> Builder| {
+            let name = format!("approximate-{}", what.replace(' ', "-"));
+            let builder = |b: Builder| configure(b.name(&name).target(board.kernels()).mode(mode));
+            let artifact = artifact::simulate(files, builder, Some(20)).unwrap().artifact;
+            let opt = if mode == Mode::Size { Opt::Size } else { Opt::Speed };
+            let report = emulate::run(&board, &artifact, Options { opt, limit: Duration::from_secs(120) });
+            artifact::discard(&artifact).unwrap();
+            match report {
+                Ok(report) => {
+                    report.verdict().unwrap();
+                    true
+                }
+                Err(error) if error.is_too_big() => {
+                    not_run(what, &format!("it does not fit {}", board.name));
+                    false
+                }
+                Err(error) => panic!("{what} on {}: {error}", board.name),
+            }
+        };
+        let modes = [Mode::Size, Mode::Balanced, Mode::Speed];
+        for (format, mode) in [Format::Int4, Format::Ternary, Format::PowerOfTwo].into_iter().zip(modes) {
+            let weights = |b: Builder| b.weights(format).input_bits(6).arg_max();
+            assert!(run(&format!("digits {format}"), &shipped("digits"), mode, &weights), "{format} on {}", board.name);
+        }
+        let constant = |b: Builder| b.weights(Format::Int4).constant_time();
+        assert!(run("digits in constant time", &shipped("digits"), Mode::Size, &constant), "{}", board.name);
+        let straight = |b: Builder| b.weights(Format::PowerOfTwo).input_bits(4).arg_max().emission(Emission::Bespoke);
+        assert!(run("wdbc as code", &shipped("wdbc"), Mode::Balanced, &straight), "{}", board.name);
+        // Tuned: results are shifted, sums are compared.
+        for model in ["model", "model_pow2"] {
+            let file = |name: &str| workspace::root().join("tests/models/mnist16").join(name);
+            let model = file(&format!("{model}.onnx"));
+            let files = Files { model, calibration: file("calibration.npy"), inputs: file("test_x.npy"), labels: None };
+            let fits = run("mnist16", &files, Mode::Size, &|b| b);
+            assert!(fits || board.core == "avr", "mnist16 on {}", board.name);
         }
     }
 }
