@@ -349,7 +349,7 @@ impl Compiled {
 }
 
 /// Writes all files under temporary names first, then renames them.
-fn write_all(folder: &Path, files: &[(String, Vec<u8>)]) -> Result<()> {
+pub(crate) fn write_all(folder: &Path, files: &[(String, Vec<u8>)]) -> Result<()> {
     let failed =
         |path: &Path, e: std::io::Error| Problem::new(path.display().to_string(), format!("cannot be written: {e}"));
     let made = !folder.exists();

@@ -2,5 +2,6 @@
 
 pub mod adders;
 pub mod arg_max;
+pub(crate) mod digits;
 pub mod network;
 pub mod piecewise;

@@ -228,7 +228,7 @@ impl Layer {
         let [min, max] = [limits.min, limits.max].map(|q| (q + 128) as u8);
         let result = if dense.sums {
             Activation::Sums
-        } else if let Some(shift) = truncated(&layer.multiplier, layer.shift).filter(|_| limits.zero_point == -128) {
+        } else if let Some(shift) = layer.common_shift().filter(|_| limits.zero_point == -128) {
             bias.iter_mut().for_each(|b| *b += (1 << shift) >> 1);
             Activation::Truncated { shift, max }
         } else {
@@ -354,13 +354,6 @@ fn flush(narrow: &mut [i16], sums: &mut [i32]) {
         *sum = sum.wrapping_add((*narrow).into());
         *narrow = 0;
     }
-}
-
-/// The shift that multipliers stand for, if all are the same power of two.
-fn truncated(multiplier: &[i32], shift: u32) -> Option<u32> {
-    let &first = multiplier.first()?;
-    let same = first > 0 && (first as u32).is_power_of_two() && multiplier.iter().all(|&m| m == first);
-    if same { 32u32.checked_sub(shift + first.trailing_zeros()) } else { None }
 }
 
 /// The index of the largest result of each row, class by class.

@@ -4,7 +4,6 @@
 //! and for `wine`. The former's instructions are predicted 11 % too high on Cortex-M0, 3 % on RV32EC, 16 % on Cortex-M4.
 
 use super::ir::{Op, Program};
-use super::lower::{Network, lower};
 use crate::target::Core;
 
 /// The cost of a program.
@@ -85,11 +84,6 @@ const fn table(core: Core) -> Table {
         },
         Core::Portable | Core::Armv6m => thumb,
     }
-}
-
-/// What a network costs as a program.
-pub fn cost(network: &Network, core: Core) -> Cost {
-    lower(network).cost(core)
 }
 
 impl Program {

@@ -5,6 +5,7 @@
 //! The digits are canonical signed ones (Reitwiesner 1960): no two neighbours are non-zero, which are the fewest.
 
 use super::ir::{Op, Program, Var};
+use crate::approximate::digits::signed_digits;
 use std::collections::HashMap;
 
 /// Fully connected layers, each reading the one before.
@@ -48,13 +49,6 @@ pub enum End<'a> {
         zero_point: i32,
         /// Of the result.
         min: i32,
-        /// Of the result.
-        max: i32,
-    },
-    /// The truncated ReLU `clamp(floor(sum / 2^shift), 0, max + 128) - 128`, with whole biases.
-    Truncate {
-        /// Bits that are left out.
-        shift: u32,
         /// Of the result.
         max: i32,
     },
@@ -109,7 +103,6 @@ pub fn lower(network: &Network) -> Program {
                     b.push(Op::Compare(o, sum));
                     continue;
                 }
-                (End::Truncate { shift, max }, _) => (-128, b.clamped(sum, Some(shift), 0, max + 128)),
                 (End::Requantize { zero_point, min, max, .. }, Some(right)) => {
                     (zero_point, b.clamped(sum, Some(right), min - zero_point, max - zero_point))
                 }
@@ -137,7 +130,6 @@ impl Layer<'_> {
     fn rounding(&self, o: usize) -> (i32, Option<u32>) {
         match self.end {
             End::Sums => (0, Some(0)),
-            End::Truncate { shift, .. } => (0, Some(shift)),
             End::Requantize { multiplier, shift, .. } => {
                 let m = multiplier[o];
                 let bits = m.trailing_zeros() + shift;
@@ -247,8 +239,11 @@ impl Builder {
             }
             let (v, more) = self.operand(&x[i], i, mask);
             bias = bias.wrapping_sub(i32::from(weight).wrapping_mul(more));
-            for (exponent, negative) in signed_digits(weight) {
-                digits[exponent as usize].push((negative, v));
+            let (same, other) = signed_digits(weight.unsigned_abs());
+            for (exponent, digits) in digits.iter_mut().enumerate() {
+                if (same | other) >> exponent & 1 == 1 {
+                    digits.push(((other >> exponent & 1 == 1) != (weight < 0), v));
+                }
             }
         }
         let mut acc: Option<Var> = None;
@@ -284,15 +279,4 @@ impl Builder {
             }
         }
     }
-}
-
-/// Exponent and sign (true is minus) of the canonical signed digits of a weight.
-fn signed_digits(weight: i8) -> impl Iterator<Item = (u32, bool)> {
-    let w = i32::from(weight);
-    // The digits of `w` are those of `3 w - w` without carries, a factor of two aside.
-    let (plus, minus) = ((3 * w) & !w, !(3 * w) & w);
-    (1..10).filter_map(move |k| {
-        let bit = 1 << k;
-        (plus & bit != 0).then_some((k - 1, false)).or((minus & bit != 0).then_some((k - 1, true)))
-    })
 }

@@ -12,6 +12,6 @@ mod lower;
 mod tests;
 mod text;
 
-pub use cost::{Cost, cost};
+pub use cost::Cost;
 pub use ir::{Op, Program, Var};
 pub use lower::{End, Layer, Network, lower};

@@ -116,7 +116,7 @@ pub(super) fn run(options: &Options) -> Result<()> {
             onnx::write(&tuned.graph)?
         }
     };
-    write(&options.output, &bytes)?;
+    onnx::save(&options.output, bytes)?;
     let percent = |x: f64| if options.regression { format!("{x:.6}") } else { format!("{:.2}", 100.0 * x) };
     let row = |name: &str, s: Score| vec![name.to_owned(), percent(s.training), percent(s.validation)];
     let rows = [
@@ -185,17 +185,6 @@ fn check_output(path: &Path) -> Result<()> {
         (_, false) => Err(cannot_write(path, format!("there is no folder {}", folder.display()))),
         _ => Ok(()),
     }
-}
-
-/// Under another name first: the file is whole or not there.
-fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-    let temporary = path.with_file_name(format!(".{name}.{}", std::process::id()));
-    let written = std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, path));
-    if written.is_err() {
-        let _ = std::fs::remove_file(&temporary);
-    }
-    written.map_err(|e| cannot_write(path, e))
 }
 
 #[cfg(test)]

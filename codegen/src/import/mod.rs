@@ -34,7 +34,9 @@ use self::proto::{FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto,
 use self::value::{Computed, Type, Value, fault};
 use crate::error::{Problem, Problems, Result};
 use crate::graph::{Graph, Output};
-use crate::quantize::config;
+
+/// The key in a file's `metadata_props` under which a tuned model says how it is quantized.
+pub const QUANTIZATION: &str = "tinymlp.quantization";
 
 /// Depth of functions and branches within each other, and nodes in all, that a model may reach.
 const MAX_DEPTH: usize = 16;
@@ -78,7 +80,7 @@ pub fn from_bytes(name: &str, bytes: &[u8], external_data_dir: Option<&Path>) ->
     let mut graph = import.builder.graph;
     prune(&mut graph);
     let properties = model.metadata_props.iter().rev();
-    graph.quantization = properties.into_iter().find(|p| p.key == config::KEY).map(|p| p.value.clone());
+    graph.quantization = properties.into_iter().find(|p| p.key == QUANTIZATION).map(|p| p.value.clone());
     import.problems.finish(graph)
 }
 

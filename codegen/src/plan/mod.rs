@@ -232,7 +232,7 @@ pub struct Output {
 }
 
 /// An integer program.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Plan {
     /// Name of the model.
     pub name: String,

@@ -1,6 +1,6 @@
 //! What a model was tuned for, or what its user asks for: formats of weights, widths of values, masks.
 //!
-//! Tuned models carry it as JSON in the ONNX file's metadata under [`KEY`]; a file of the same form takes its place.
+//! Tuned models carry it as JSON in the ONNX file's metadata, under [`QUANTIZATION`](crate::import::QUANTIZATION); a file of the same form takes its place.
 
 use super::clamp;
 use super::format::Format;
@@ -10,9 +10,6 @@ use crate::graph::{Graph, Node, Op};
 use crate::target::Emission;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-
-/// The key in an ONNX file's `metadata_props`.
-pub const KEY: &str = "tinymlp.quantization";
 
 /// The version of the form.
 const VERSION: u32 = 1;

@@ -29,9 +29,8 @@ use crate::plan::kernels::{Kernel, Limits};
 use crate::plan::layout::Layout;
 use crate::plan::{Features, Input, Output, Place, Plan, Quant, Step, Type, Value, ValueId};
 use crate::target::Target;
-use config::Config;
+use config::{Config, Scale};
 use decisions::Decisions;
-use format::Format;
 use ranges::choose_quants;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -65,9 +64,8 @@ pub fn quantize(graph: &Graph, calibration: &Calibration, options: &Options) -> 
     let mut problems = Problems::default();
     let decisions = Decisions::new(graph, options, &mut problems);
     options.config.check(graph, &mut problems);
-    if !problems.is_empty() {
-        return problems.finish(Plan::default());
-    }
+    // The rules rely on what was checked.
+    std::mem::take(&mut problems).finish(())?;
     let quants = choose_quants(graph, calibration, options, &decisions, &mut problems);
     let mut q = Quantizer {
         graph,
@@ -95,15 +93,9 @@ pub fn quantize(graph: &Graph, calibration: &Calibration, options: &Options) -> 
     }
     let outputs = if problems.is_empty() { q.add_outputs(&mut problems) } else { Vec::new() };
     let int16 = q.values.iter().filter(|v| v.quant.ty == Type::I16).count();
-    let layers = graph.nodes.iter().filter(|node| matches!(node.op, Op::Gemm { .. }));
-    let formats: BTreeSet<&str> =
-        layers.map(|node| options.config.layer(&node.name).weights.unwrap_or_default().name()).collect();
-    let weights = match formats.into_iter().collect::<Vec<_>>().join(" and ") {
-        none if none.is_empty() => Format::Int8.to_string(),
-        formats => formats,
-    };
     let quantization = format!(
-        "{weights} weights per output channel, int32 bias, {} activations, {}",
+        "{} weights, int32 bias, {} activations, {}",
+        weights(graph, &options.config),
         if int16 == 0 { "int8".to_owned() } else { format!("int8 ({int16} of {} tensors int16)", q.values.len()) },
         match options.observer {
             Observer::MinMax => "min-max ranges".to_owned(),
@@ -126,6 +118,18 @@ pub fn quantize(graph: &Graph, calibration: &Calibration, options: &Options) -> 
     };
     plan.place_values();
     problems.finish(plan)
+}
+
+/// The formats of the layers' weights, and whether their scales are those of a layer or of an output.
+fn weights(graph: &Graph, config: &Config) -> String {
+    let layer = |node: &Node| {
+        let layer = config.layer(&node.name);
+        let one = layer.shift.is_some() || matches!(layer.scale, Some(Scale::Layer(_)));
+        format!("{} per {}", layer.weights.unwrap_or_default(), if one { "layer" } else { "output channel" })
+    };
+    let layers = graph.nodes.iter().filter(|node| matches!(node.op, Op::Gemm { .. }));
+    let all: BTreeSet<String> = layers.map(layer).collect();
+    if all.is_empty() { "no".into() } else { all.into_iter().collect::<Vec<_>>().join(" and ") }
 }
 
 /// The plan in the making.

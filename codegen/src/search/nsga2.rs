@@ -4,6 +4,9 @@
 //! All random numbers are drawn in one sequence, and only evaluations run side by side: a seed gives one result for any
 //! number of threads.
 
+use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
@@ -76,11 +79,11 @@ pub fn minimize(
     progress: &mut dyn FnMut(usize, &[Individual]),
 ) -> Vec<Individual> {
     assert!(first.iter().all(|genes| genes.len() == largest.len()), "every individual has every gene");
-    let mut random = Random(options.seed);
+    let mut random = ChaCha8Rng::seed_from_u64(options.seed);
     let size = options.population.max(2);
     let mut seen = BTreeSet::new();
     let mut genes: Vec<Vec<u8>> = first.into_iter().filter(|genes| seen.insert(genes.clone())).collect();
-    fill(&mut genes, &mut seen, size, || largest.iter().map(|&most| random.up_to(most)).collect());
+    fill(&mut genes, &mut seen, size, || largest.iter().map(|&most| random.random_range(0..=most)).collect());
     let mut population = select(evaluated(genes, options.threads, &evaluate), size);
     progress(0, &individuals(&population));
     for generation in 1..=options.generations {
@@ -89,7 +92,7 @@ pub fn minimize(
         fill(&mut children, &mut seen, size, || {
             let [a, b] = [(); 2].map(|()| tournament(&population, &mut random));
             let mut child =
-                if random.unit() < options.crossover { cross(a, b, largest, &mut random) } else { a.to_vec() };
+                if random.random::<f64>() < options.crossover { cross(a, b, largest, &mut random) } else { a.to_vec() };
             mutate(&mut child, largest, &mut random);
             child
         });
@@ -222,17 +225,17 @@ fn crowding(all: &[Individual], front: &[usize]) -> Vec<f64> {
 }
 
 /// The better of two.
-fn tournament<'p>(population: &'p [Ranked], random: &mut Random) -> &'p [u8] {
-    let [a, b] = [(); 2].map(|()| &population[random.below(population.len())]);
+fn tournament<'p>(population: &'p [Ranked], random: &mut ChaCha8Rng) -> &'p [u8] {
+    let [a, b] = [(); 2].map(|()| &population[random.random_range(0..population.len())]);
     &(if b.order(a) == Ordering::Less { b } else { a }).individual.genes
 }
 
 /// One child of simulated binary crossover (Deb and Agrawal 1995), rounded. Half of the genes stay the first parent's.
-fn cross(a: &[u8], b: &[u8], largest: &[u8], random: &mut Random) -> Vec<u8> {
+fn cross(a: &[u8], b: &[u8], largest: &[u8], random: &mut ChaCha8Rng) -> Vec<u8> {
     // How near children are to their parents: the distribution index of the bespoke networks' search.
     const INDEX: f64 = 15.0;
     let gene = |((&a, &b), &most): ((&u8, &u8), &u8)| {
-        let (swapped, u, side) = (random.unit() < 0.5, random.unit(), random.unit() < 0.5);
+        let (swapped, u, side) = (random.random::<f64>() < 0.5, random.random::<f64>(), random.random::<f64>() < 0.5);
         if !swapped || a == b {
             return a;
         }
@@ -246,49 +249,21 @@ fn cross(a: &[u8], b: &[u8], largest: &[u8], random: &mut Random) -> Vec<u8> {
 
 /// Changes one gene in the mean: by polynomial mutation (Deb and Goyal 1996), rounded, or to any other value, as neither a
 /// mask's bits nor the choice of two values is a matter of size.
-fn mutate(genes: &mut [u8], largest: &[u8], random: &mut Random) {
+fn mutate(genes: &mut [u8], largest: &[u8], random: &mut ChaCha8Rng) {
     const INDEX: f64 = 5.0;
     let rate = 1.0 / genes.len().max(1) as f64;
     for (gene, &most) in genes.iter_mut().zip(largest) {
-        if random.unit() >= rate {
+        if random.random::<f64>() >= rate {
             continue;
         }
-        if random.unit() < 0.5 {
-            *gene = random.up_to(most);
+        if random.random::<f64>() < 0.5 {
+            *gene = random.random_range(0..=most);
         } else {
-            let u = random.unit();
+            let u = random.random::<f64>();
             let power = |x: f64| x.powf(1.0 / (INDEX + 1.0));
             let step = if u < 0.5 { power(2.0 * u) - 1.0 } else { 1.0 - power(2.0 * (1.0 - u)) };
             *gene = (f64::from(*gene) + step * f64::from(most)).round().clamp(0.0, most.into()) as u8;
         }
-    }
-}
-
-/// SplitMix64 (Steele, Lea and Flood 2014).
-#[derive(Clone, Debug)]
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ z >> 31
-    }
-
-    /// From 0 to below 1.
-    fn unit(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
-    }
-
-    /// From 0 to below `end`.
-    fn below(&mut self, end: usize) -> usize {
-        ((u128::from(self.next()) * end as u128) >> 64) as usize
-    }
-
-    /// From 0 to `most`.
-    fn up_to(&mut self, most: u8) -> u8 {
-        self.below(usize::from(most) + 1) as u8
     }
 }
 

@@ -273,7 +273,7 @@ impl<'g> Tuner<'g> {
                     let reason = format!("there are {} for {} rows of inputs", labels.len(), rows.len());
                     wrong("labels", reason, "give one label a row, in the same order");
                 }
-                let classes = outputs.max(2);
+                let classes = network.classes();
                 if let Some((row, class)) = labels.iter().enumerate().find(|(_, class)| **class >= classes) {
                     let reason = format!("label {class} of row {row} is out of range: the model has {classes} classes");
                     wrong("labels", reason, &format!("labels count from 0 to {}", classes - 1));
@@ -310,8 +310,7 @@ impl<'g> Tuner<'g> {
         let network = Network::new(&graph, classes)?;
         self.check(&network, rows, targets)?;
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
-        let classes_of_model = network.outputs().max(2);
-        let split = split::split(targets, classes_of_model, self.validation, self.allow_missing_classes, &mut rng)?;
+        let split = split::split(targets, network.classes(), self.validation, self.allow_missing_classes, &mut rng)?;
         let session = Session { tuner: self, network, rows, targets, classes, split };
         session.tune(progress)
     }
@@ -361,7 +360,7 @@ impl Session<'_> {
         };
         // Inputs that no network changes.
         let config = self.input_config()?;
-        let plan = self.plan(self.graph(), &config)?;
+        let plan = self.plan(&self.network.graph, &config)?;
         let training = self.batch(&plan, &self.split.training).map_err(failed)?;
         let validation = self.batch(&plan, &self.split.validation).map_err(failed)?;
         let schedule = Schedule {
@@ -422,9 +421,9 @@ impl Session<'_> {
         let (weights, config) = self.export(&chosen.parameters, &chosen.arithmetic, config, run.training)?;
         let mut graph = self.network.with(&weights);
         graph.quantization = Some(config.to_json());
-        chosen.arithmetic.quants = self.quants(&self.plan(graph.clone(), &config)?);
+        let plan = self.plan(&graph, &config)?;
+        chosen.arithmetic.quants = self.quants(&plan);
         let all: Vec<usize> = (0..self.rows.len()).collect();
-        let plan = self.plan(graph.clone(), &config)?;
         let everything = self.batch(&plan, &all).map_err(failed)?;
         let measure = |numbers, batch: &Batch| {
             train::evaluate(&self.network, &chosen.parameters, numbers, batch, self.classes).map_err(failed)
@@ -461,7 +460,7 @@ impl Session<'_> {
             formats: self.network.layers.iter().map(|l| self.tuner.format(&l.name)).collect(),
             truncated: self.network.layers.iter().map(|l| self.tuner.truncate.filter(|_| l.has_relu())).collect(),
             shifts: vec![0; self.network.layers.len()],
-            quants: self.quants(&self.plan(self.network.with(start), config)?),
+            quants: self.quants(&self.plan(&self.network.with(start), config)?),
         };
         let mut chooser = Shifts { truncated: &arithmetic.truncated.clone(), chosen: arithmetic.shifts.clone() };
         let first = run.training.first(CALIBRATION).map_err(failed)?;
@@ -484,8 +483,9 @@ impl Session<'_> {
         std::thread::scope(|scope| {
             for _ in 0..threads {
                 scope.spawn(|| {
-                    while let Some(slot) = results.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        let k = results.iter().position(|s| std::ptr::eq(s, slot)).unwrap_or(0);
+                    loop {
+                        let k = next.fetch_add(1, Ordering::Relaxed);
+                        let Some(slot) = results.get(k) else { break };
                         *slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(f(k));
                     }
                 });
@@ -502,10 +502,6 @@ impl Session<'_> {
         let mut rng = ChaCha8Rng::seed_from_u64(self.tuner.seed);
         rng.set_stream(1 + 2 * restart as u64 + stage);
         rng
-    }
-
-    fn graph(&self) -> Graph {
-        self.network.graph.clone()
     }
 
     /// Weights after He et al. 2015 (arXiv 1502.01852) for ReLUs, after Glorot and Bengio 2010 elsewhere.
@@ -563,22 +559,21 @@ impl Session<'_> {
     }
 
     /// The plan that the generator makes.
-    fn plan(&self, mut graph: Graph, config: &Config) -> Result<Plan> {
-        graph.quantization = None;
+    fn plan(&self, graph: &Graph, config: &Config) -> Result<Plan> {
         let sample = self.sample();
         let rows = self.rows.filtered(|row| sample.binary_search(&row).is_ok());
-        let calibration = calibrate(&graph, &rows, StuckColumns::Allowed)?;
-        quantize(&graph, &calibration, &Options { config: config.clone(), ..Options::default() })
+        let calibration = calibrate(graph, &rows, StuckColumns::Allowed)?;
+        quantize(graph, &calibration, &Options { config: config.clone(), ..Options::default() })
     }
 
     /// The numbers of the inputs, over exactly what the training rows have.
     fn input_config(&self) -> Result<Config> {
-        let graph = self.graph();
+        let graph = &self.network.graph;
         let rows = self.rows.filtered(|row| self.split.training.binary_search(&row).is_ok());
-        let calibration = calibrate(&graph, &rows, StuckColumns::Allowed)?;
+        let calibration = calibrate(graph, &rows, StuckColumns::Allowed)?;
         let config = Config { input_bits: Some(self.tuner.input_bits), ..Config::default() };
         let options = Options { config, headroom: 0.0, observer: RangeObserver::MinMax, ..Options::default() };
-        let plan = quantize(&graph, &calibration, &options)?;
+        let plan = quantize(graph, &calibration, &options)?;
         let inputs = plan.inputs.iter().map(|input| {
             let quant = plan.values[input.value].quant;
             let zero_point = (quant.zero_point != -128).then_some(quant.zero_point);

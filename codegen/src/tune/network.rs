@@ -269,6 +269,11 @@ impl Network {
         self.graph.tensors[self.logits].len()
     }
 
+    /// Number of classes: a single logit is that of the second of two.
+    pub(super) fn classes(&self) -> usize {
+        self.outputs().max(2)
+    }
+
     /// The weights that the graph has.
     pub(super) fn weights(&self) -> Weights {
         let mut all = Weights { weight: Vec::new(), bias: Vec::new() };

@@ -1,6 +1,7 @@
 //! Tuned networks as ONNX files: the original file with other weights, or, where its weights are not those of the simplified
 //! graph one by one, a file of its own.
 
+use crate::builder::write_all;
 use crate::error::{Problem, Problems, Result};
 use crate::graph::expr::Binary;
 use crate::graph::expr::Unary;
@@ -11,7 +12,6 @@ use crate::import::proto::{
     AttributeProto, DimensionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto,
     TensorProto, TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto, attribute_type, data_type,
 };
-use crate::quantize::config::KEY;
 use prost::Message;
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, encode_key, encode_varint, skip_field};
 use std::collections::{HashMap, HashSet};
@@ -33,7 +33,8 @@ pub fn patch(original: &[u8], tuned: &Graph, external_data_dir: Option<&Path>) -
         let source = graph.node.iter().find(|n| import::node_name(n, "") == node.name)?;
         layer(graph, source, weight, bias, &mut replaced)?;
     }
-    let quantization = tuned.quantization.clone().map(|value| StringStringEntryProto { key: KEY.into(), value });
+    let quantization =
+        tuned.quantization.clone().map(|value| StringStringEntryProto { key: import::QUANTIZATION.into(), value });
     let bytes = rewrite(original, &replaced, quantization)?;
     // What the generator reads is what was tuned, or the file is no good.
     let mut read = import::from_bytes(&tuned.name, &bytes, external_data_dir).ok()?;
@@ -59,6 +60,16 @@ pub fn check(original: &[u8], graph: &Graph, external_data_dir: Option<&Path>) -
         }
     }
     if patch(original, &other, external_data_dir).is_some() { Ok(()) } else { write(&other).map(|_| ()) }
+}
+
+/// Writes a file, whole or not at all.
+///
+/// # Errors
+/// What cannot be written.
+pub fn save(path: &Path, bytes: Vec<u8>) -> Result<()> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    write_all(folder, &[(name, bytes)])
 }
 
 /// The initializers of one layer with new contents.
@@ -159,7 +170,7 @@ fn rewrite(
                 }
                 put(GRAPH, &graph, &mut out);
             }
-            METADATA if StringStringEntryProto::decode(field.content).is_ok_and(|e| e.key == KEY) => {}
+            METADATA if StringStringEntryProto::decode(field.content).is_ok_and(|e| e.key == import::QUANTIZATION) => {}
             _ => out.extend_from_slice(field.whole),
         }
     }
@@ -205,7 +216,8 @@ pub fn write(graph: &Graph) -> Result<Vec<u8>> {
         }
         writer.out.output.push(writer.port(output.tensor, &output.name));
     }
-    let quantization = graph.quantization.clone().map(|value| StringStringEntryProto { key: KEY.into(), value });
+    let quantization =
+        graph.quantization.clone().map(|value| StringStringEntryProto { key: import::QUANTIZATION.into(), value });
     let model = ModelProto {
         ir_version: IR_VERSION,
         producer_name: "tinymlp".into(),

@@ -51,6 +51,13 @@ impl Dense<'_> {
 }
 
 impl Gemm {
+    /// By how many bits sums are shifted right, where all multipliers are the same power of two.
+    pub fn common_shift(&self) -> Option<u32> {
+        let first = *self.multiplier.first()?;
+        let power = first > 0 && first.count_ones() == 1 && self.multiplier.iter().all(|&m| m == first);
+        (32 - first.trailing_zeros()).checked_sub(self.shift).filter(|_| power)
+    }
+
     /// The weights as a constant.
     pub(super) fn weights(&self) -> Field {
         Field::Array {

@@ -161,29 +161,20 @@ impl<
 /// The same from the same constants, anywhere.
 #[cfg(not(tinymlp_arch = "armv6m"))]
 pub(super) mod portable {
+    use super::super::{bytes, integers};
     use super::{eights, last, left_out};
 
     /// One row of [`Gemm`](super::Gemm), of which the kind says whether it is wide and whether it reads a list: as many
     /// results as `y` has.
     pub fn gemm(stream: &[u32], kind: [bool; 2], x: &[i32], inputs: usize, y: &mut [i8]) {
-        row(stream, kind, x, [inputs, y.len()], |o, value| {
-            if let Some(y) = y.get_mut(o) {
-                *y = (value - 128) as i8;
-            }
-        });
+        row(stream, kind, x, [inputs, y.len()], integers(y));
     }
 
     /// One row of [`GemmBytes`](super::GemmBytes).
     pub fn gemm_bytes(stream: &[u32], kind: [bool; 2], x: &[i32], size: [usize; 2], y: &mut [i32]) {
-        let Some((sum, y)) = y.split_first_mut() else { return };
-        *sum = 0;
-        y.fill(0);
-        row(stream, kind, x, size, |o, value| {
-            *sum = sum.wrapping_add(value);
-            if let Some(y) = y.get_mut(o / 4) {
-                *y |= value << (8 * (o % 4));
-            }
-        });
+        if let Some(store) = bytes(y) {
+            row(stream, kind, x, size, store);
+        }
     }
 
     /// Hands every output's number and result plus 128 to `store`. A stream that is too short ends it.

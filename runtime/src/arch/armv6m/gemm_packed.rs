@@ -227,28 +227,18 @@ impl<const I: usize, const O: usize, const N: usize, const G: usize, const FORM:
 #[cfg(not(tinymlp_arch = "armv6m"))]
 pub(super) mod portable {
     use super::Form;
-    use crate::arch::armv6m::left_out;
+    use crate::arch::armv6m::{bytes, integers, left_out};
 
     /// One row of [`GemmPacked`](super::GemmPacked), of so many inputs and outputs in a group.
     pub fn gemm_packed(stream: &[u32], form: Form, x: &[i32], [inputs, group]: [usize; 2], y: &mut [i8]) {
-        row(stream, form, x, [inputs, y.len(), group], |o, value| {
-            if let Some(y) = y.get_mut(o) {
-                *y = (value - 128) as i8;
-            }
-        });
+        row(stream, form, x, [inputs, y.len(), group], integers(y));
     }
 
     /// One row of [`GemmPackedBytes`](super::GemmPackedBytes), of so many inputs, outputs, and outputs in a group.
     pub fn gemm_packed_bytes(stream: &[u32], form: Form, x: &[i32], size: [usize; 3], y: &mut [i32]) {
-        let Some((sum, y)) = y.split_first_mut() else { return };
-        *sum = 0;
-        y.fill(0);
-        row(stream, form, x, size, |o, value| {
-            *sum = sum.wrapping_add(value);
-            if let Some(y) = y.get_mut(o / 4) {
-                *y |= value << (8 * (o % 4));
-            }
-        });
+        if let Some(store) = bytes(y) {
+            row(stream, form, x, size, store);
+        }
     }
 
     /// Hands every output's number and result plus 128 to `store`. A stream that is too short ends it.

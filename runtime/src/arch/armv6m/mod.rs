@@ -27,6 +27,30 @@ pub const fn list_words(elements: usize) -> usize {
     2 + 2 * elements
 }
 
+/// Stores results plus 128, with the output's number, as the integers they are.
+#[cfg(not(tinymlp_arch = "armv6m"))]
+fn integers(y: &mut [i8]) -> impl FnMut(usize, i32) {
+    |o, value| {
+        if let Some(y) = y.get_mut(o) {
+            *y = (value - 128) as i8;
+        }
+    }
+}
+
+/// Stores results plus 128, with the output's number, as a row for the next layer. None for a row of no words.
+#[cfg(not(tinymlp_arch = "armv6m"))]
+fn bytes(y: &mut [i32]) -> Option<impl FnMut(usize, i32)> {
+    let (sum, y) = y.split_first_mut()?;
+    *sum = 0;
+    y.fill(0);
+    Some(|o, value: i32| {
+        *sum = sum.wrapping_add(value);
+        if let Some(y) = y.get_mut(o / 4) {
+            *y |= value << (8 * (o % 4));
+        }
+    })
+}
+
 /// The portable loops over slices, for the host simulation.
 #[cfg(all(feature = "dynamic", not(tinymlp_arch = "armv6m")))]
 pub mod dynamic {

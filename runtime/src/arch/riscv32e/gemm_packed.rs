@@ -208,7 +208,8 @@ pub(super) mod portable {
     use super::super::gemm::portable::product as scaled;
     use crate::kernels::{TERNARY, product};
 
-    /// One row of [`GemmPacked`](super::GemmPacked). `constants` are format, weights, biases and multipliers. With constants that are too short, results are left out.
+    /// One row of [`GemmPacked`](super::GemmPacked). `constants` are format, weights, biases and multipliers. With constants
+    /// that are too short, results are left out.
     pub fn gemm_packed(
         (format, weight, bias, multiplier): (u8, &[u8], &[i32], &[u32]),
         skip: (bool, i32),

@@ -25,11 +25,9 @@ const BITS: u32 = 16;
 /// Sums of 32 bits stay below: the scaled one, which is smaller, still has half a step added.
 const LIMIT: i64 = 1 << 30;
 
-/// How far sums are shifted where all multipliers are one power of two.
+/// How far sums are shifted, if that is all that becomes of them.
 fn common_shift(from: &kernels::Gemm) -> Option<u32> {
-    let first = *from.multiplier.first()?;
-    let power = first > 0 && first.count_ones() == 1 && from.multiplier.iter().all(|&m| m == first);
-    (32 - first.trailing_zeros()).checked_sub(from.shift).filter(|&shift| power && shift < 31)
+    from.common_shift().filter(|&shift| shift < 31)
 }
 
 impl GemmPacked {

@@ -154,12 +154,7 @@ const CALL: usize = 12;
 /// portable kernel makes.
 fn end(layer: &kernels::Gemm) -> Option<(End, i64)> {
     let kernels::Gemm { multiplier, limits, .. } = layer;
-    let first = multiplier.first().copied().unwrap_or(0) as u32;
-    let places = 32u32.checked_sub(first.trailing_zeros() + layer.shift);
-    if let Some(shift @ 0..32) = places
-        && first.is_power_of_two()
-        && multiplier.iter().all(|&m| m as u32 == first)
-    {
+    if let Some(shift @ 0..32) = layer.common_shift() {
         let more = (i64::from(limits.zero_point) << shift) + ((1 << shift) >> 1);
         return Some((End::Shift { shift, min: limits.min, max: limits.max }, more));
     }
