@@ -74,18 +74,15 @@ impl Architecture for Armv7em {
     }
 }
 
-/// The kernel with packed weights, if it takes the layer and is to have it: where flash counts and is saved, and where no
-/// other kernel leaves sums as they are.
+/// The kernel with packed weights, if it takes the layer and is to have it: in the small mode, and where no other kernel
+/// leaves sums as they are.
 fn packed(layer: &Layer, target: Target) -> Option<armv7em::GemmPacked> {
     let Layer { gemm, x, sums, .. } = *layer;
     if x.quant.ty != Type::I8 || !sums && target.mode != Mode::Size {
         return None;
     }
     let skip = !target.constant_time && x.quant.zero_point == Type::I8.limits().0;
-    let dense = Dense { layer: gemm, masks: None, sums };
-    let packed = armv7em::GemmPacked::new(dense, x.quant.limits(), skip)?;
-    let bytes = if sums { None } else { armv7em::GemmBytes::new(gemm) };
-    bytes.is_none_or(|bytes| packed.flash() < bytes.flash()).then_some(packed)
+    armv7em::GemmPacked::new(Dense { layer: gemm, masks: None, sums }, x.quant.limits(), skip)
 }
 
 /// Whether two outputs fit one lane.

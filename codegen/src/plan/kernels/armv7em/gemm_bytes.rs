@@ -52,16 +52,6 @@ impl GemmBytes {
     }
 }
 
-/// Bytes of the code that all layers share.
-const CODE: usize = 128;
-
-impl GemmBytes {
-    /// Bytes of constants and of code.
-    pub fn flash(&self) -> usize {
-        4 * self.stream.len() + CODE
-    }
-}
-
 impl Kernel for GemmBytes {
     fn op(&self) -> &'static str {
         "GemmBytes"
@@ -84,7 +74,7 @@ impl Kernel for GemmBytes {
         let row = 10 + outputs.div_ceil(2) * pair - if outputs % 2 == 1 { 4 } else { 0 };
         Some(Cost {
             instructions: Instructions::fixed(row).times(rows),
-            code: vec![Function { name: "armv7em::gemm_bytes".into(), bytes: CODE }],
+            code: vec![Function { name: "armv7em::gemm_bytes".into(), bytes: 128 }],
             head: 20,
             stack: 40,
             fixed: true,

@@ -139,11 +139,6 @@ impl GemmPacked {
         };
         begin + sums + results
     }
-
-    /// Bytes of constants and of code.
-    pub fn flash(&self) -> usize {
-        4 * self.stream.len() + self.code()
-    }
 }
 
 impl Kernel for GemmPacked {

@@ -196,16 +196,6 @@ impl Gemm {
         let x_zero_point = x_zero_point + offset(code.x_unsigned);
         Self { rows, inputs, outputs, x_zero_point, stream, code }
     }
-
-    /// Instructions of a row in the mean of what was seen.
-    pub fn mean(&self, seen: &Seen) -> f64 {
-        self.code.instructions(self.inputs, self.outputs, Case::mean(seen, self.inputs))
-    }
-
-    /// Bytes of constants and of code.
-    pub fn flash(&self) -> usize {
-        4 * self.stream.len() + self.code.bytes()
-    }
 }
 
 impl Kernel for Gemm {

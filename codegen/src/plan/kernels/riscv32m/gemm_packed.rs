@@ -90,11 +90,6 @@ impl GemmPacked {
         n(around) + n(self.outputs.div_ceil(PACKED_GROUP)) * group + n(self.outputs) * result
     }
 
-    /// Instructions of a row in the mean of what was seen.
-    pub fn mean(&self, seen: &Seen) -> f64 {
-        self.instructions(Case::mean(seen, self.inputs))
-    }
-
     /// Bytes of the code.
     fn code(&self) -> usize {
         let skip = if self.constant_time { 0 } else { 4 };
@@ -113,11 +108,6 @@ impl GemmPacked {
             (Some(_), false) => 46,
         };
         24 + 36 + 14 + skip + products + sums + 22 + results + 12
-    }
-
-    /// Bytes of constants and of code.
-    pub fn flash(&self) -> usize {
-        4 * self.stream.len() + self.code()
     }
 }
 
@@ -144,7 +134,10 @@ impl Kernel for GemmPacked {
     }
 
     fn cost(&self, seen: &Seen) -> Option<Cost> {
-        let instructions = Instructions { mean: self.mean(seen), max: self.instructions(Case::worst(self.inputs)) };
+        let instructions = Instructions {
+            mean: self.instructions(Case::mean(seen, self.inputs)),
+            max: self.instructions(Case::worst(self.inputs)),
+        };
         let name = format!("riscv32m::{}<{}, {}>", self.op(), self.format, self.constant_time);
         Some(Cost {
             instructions: instructions.times(self.rows),
