@@ -108,7 +108,8 @@ impl Program {
             Op::AddConstant(_, c) => (t.constant)(c),
             Op::Requantize(..) => t.requantize.0,
             Op::Max(..) | Op::Min(..) => t.limit,
-            Op::Store(..) => 1,
+            Op::Store(..) | Op::Index(_) | Op::Not(_) => 1,
+            Op::Larger(..) => 3,
             Op::Compare(..) => t.compare,
         };
         let mut stored = 0;

@@ -14,4 +14,4 @@ mod text;
 
 pub use cost::Cost;
 pub use ir::{Op, Program, Var};
-pub use lower::{End, Layer, Network, lower};
+pub use lower::{End, Layer, Network, Search, lower};

@@ -1,7 +1,7 @@
 //! Which layers become straight-line code.
 
 use super::Target;
-use crate::bespoke::{End, Layer, Network, lower};
+use crate::bespoke::{End, Layer, Network, Search, lower};
 use crate::data::Rows;
 use crate::plan::kernels::{Bespoke, Dense};
 use crate::plan::{Place, Plan, Step, Type, ValueId};
@@ -117,7 +117,8 @@ impl Plan {
             return None;
         }
         let limits = self.values[first.inputs[0]].quant.limits();
-        let program = lower(&Network { layers, limits, arg_max });
+        let search = if std::env::var_os("KEYS").is_some() { Search::Keys } else { Search::Compare };
+        let program = lower(&Network { layers, limits, arg_max }, search);
         let macs = chain.iter().map(|step| step.kernel.macs()).sum();
         let join = |of: fn(&Step) -> &str| chain.iter().map(of).collect::<Vec<_>>().join(" + ");
         Some(Step {
