@@ -13,7 +13,7 @@ impl Program {
         let reads = self.ops.iter().any(|op| matches!(op, Op::Load(_) | Op::LoadByte(_)));
         let x = if reads { "x" } else { "_x" };
         let parameters = [format!("{x}: &[i8; {}]", self.inputs), format!("y: &mut [{result}; {}]", self.outputs)];
-        let mut text = format!("#[inline(never)]\nfn {name}({}) {{\n", parameters.join(", "));
+        let mut text = format!("fn {name}({}) {{\n", parameters.join(", "));
         let compares = self.ops.iter().filter(|op| matches!(op, Op::Compare(..))).count();
         let mut compared = 0;
         for (k, op) in self.ops.iter().enumerate() {
