@@ -24,6 +24,8 @@ pub enum Op {
     Sub(Var, Var),
     /// A number and a constant.
     AddConstant(Var, i32),
+    /// A number times a factor above 0.
+    Multiply(Var, i32),
     /// See [`tinymlp::requantize`]: of a number, by a multiplier and a shift.
     Requantize(Var, i32, u32),
     /// The larger of a number and a constant.
@@ -52,6 +54,7 @@ impl Op {
             | Op::ShiftLeft(a, _)
             | Op::ShiftRight(a, _)
             | Op::AddConstant(a, _)
+            | Op::Multiply(a, _)
             | Op::Requantize(a, ..)
             | Op::Max(a, _)
             | Op::Min(a, _)
@@ -77,6 +80,7 @@ impl Op {
                 | Op::Add(..)
                 | Op::Sub(..)
                 | Op::AddConstant(..)
+                | Op::Multiply(..)
                 | Op::Not(_)
                 | Op::Store(..)
                 | Op::Index(_)
@@ -93,6 +97,7 @@ impl Op {
             Op::Add(a, b) => Op::Add(to[a], to[b]),
             Op::Sub(a, b) => Op::Sub(to[a], to[b]),
             Op::AddConstant(a, c) => Op::AddConstant(to[a], c),
+            Op::Multiply(a, c) => Op::Multiply(to[a], c),
             Op::Requantize(a, multiplier, shift) => Op::Requantize(to[a], multiplier, shift),
             Op::Max(a, c) => Op::Max(to[a], c),
             Op::Min(a, c) => Op::Min(to[a], c),
@@ -125,6 +130,11 @@ pub struct Program {
 impl Program {
     /// Runs it once: the int8 outputs, or the index.
     pub fn run(&self, x: &[i8]) -> Vec<i32> {
+        self.evaluate(x, |number| number)
+    }
+
+    /// The same with numbers of fewer bits.
+    pub(super) fn evaluate(&self, x: &[i8], held: impl Fn(i32) -> i32) -> Vec<i32> {
         let mut numbers: Vec<i32> = Vec::with_capacity(self.ops.len());
         let mut y = vec![0; self.outputs];
         let mut best = None;
@@ -139,6 +149,7 @@ impl Program {
                 Op::Add(a, b) => numbers[a].wrapping_add(numbers[b]),
                 Op::Sub(a, b) => numbers[a].wrapping_sub(numbers[b]),
                 Op::AddConstant(a, c) => numbers[a].wrapping_add(c),
+                Op::Multiply(a, c) => numbers[a].wrapping_mul(c),
                 Op::Requantize(a, multiplier, shift) => tinymlp::requantize(numbers[a], multiplier, shift),
                 Op::Max(a, c) => numbers[a].max(c),
                 Op::Min(a, c) => numbers[a].min(c),
@@ -160,7 +171,7 @@ impl Program {
                     0
                 }
             };
-            numbers.push(number);
+            numbers.push(held(number));
         }
         y
     }

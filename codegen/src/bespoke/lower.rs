@@ -10,6 +10,7 @@
 //! be taken away, and what the division leaves of their biases decides ties.
 
 use super::ir::{Op, Program, Var};
+use super::rescale::{Rescale, rescale};
 use crate::approximate::digits::signed_digits;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -57,6 +58,35 @@ pub enum End<'a> {
         /// Of the result.
         max: i32,
     },
+}
+
+/// Choices that give the same results.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Style {
+    /// Of an index.
+    pub search: Search,
+    /// Of results that are no shifted sums.
+    pub scaling: Scaling,
+}
+
+/// How sums are scaled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scaling {
+    /// By [`tinymlp::requantize`].
+    Requantize,
+    /// By a multiplication to 32 bits, where that is enough.
+    Multiply,
+    /// By shifts and additions instead of that multiplication.
+    Shift,
+}
+
+impl Style {
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let scalings = [Scaling::Requantize, Scaling::Multiply, Scaling::Shift];
+        let searches = [Search::Compare, Search::Keys];
+        scalings.into_iter().flat_map(move |scaling| searches.map(|search| Style { search, scaling }))
+    }
 }
 
 /// How the largest sum is found.
@@ -113,6 +143,14 @@ struct Sum {
     bias: i32,
 }
 
+/// A number that may be the largest.
+struct Found {
+    output: usize,
+    value: Var,
+    /// What decides where numbers are equal.
+    rest: i32,
+}
+
 struct Builder {
     program: Program,
     /// Whether the sign bit of every input is set.
@@ -127,7 +165,8 @@ struct Builder {
 const MOST_PAIRS: usize = 1 << 20;
 
 /// The program of a network.
-pub fn lower(network: &Network, search: Search) -> Program {
+pub fn lower(network: &Network, style: Style) -> Program {
+    let Style { search, scaling } = style;
     let (first, last) = (network.layers.first(), network.layers.last());
     let outputs = if network.arg_max.is_some() { 1 } else { last.map_or(0, |l| l.bias.len()) };
     let program = Program {
@@ -150,17 +189,21 @@ pub fn lower(network: &Network, search: Search) -> Program {
         let sums: Vec<Sum> = (0..layer.bias.len()).map(|o| b.sum(layer, o, &x)).collect();
         let y = match layer.end {
             End::Sums => {
+                let last = arg_max == Some(true);
+                let (outputs, sums): (Vec<usize>, Vec<Sum>) = b.possible(sums, last, &x).into_iter().unzip();
                 let (sums, rests) = compared(sums);
                 let terms = b.shared(&sums);
-                let values = terms.iter().zip(&sums).map(|(terms, sum)| b.added(terms, sum.bias, &x)).collect();
-                b.largest(values, &rests, arg_max == Some(true), search);
+                let values: Vec<Var> =
+                    terms.iter().zip(&sums).map(|(terms, sum)| b.added(terms, sum.bias, &x)).collect();
+                let found = outputs.into_iter().zip(values).zip(rests);
+                b.largest(found.map(|((output, value), rest)| Found { output, value, rest }).collect(), last, search);
                 Vec::new()
             }
             End::Requantize { zero_point, .. } => {
-                let y = b.requantized(layer, sums, &x);
+                let y = b.requantized(layer, sums, &x, scaling);
                 if let Some(last) = arg_max {
-                    let rests = vec![0; y.len()];
-                    b.largest(y, &rests, last, search);
+                    let found = y.into_iter().enumerate();
+                    b.largest(found.map(|(output, value)| Found { output, value, rest: 0 }).collect(), last, search);
                     Vec::new()
                 } else {
                     y.into_iter().map(|v| Operand { number: Number::Made(v), offset: -zero_point }).collect()
@@ -203,8 +246,8 @@ impl Sum {
     fn terms(&self) -> Vec<Term> {
         let mut terms = Vec::new();
         for (&atom, &factor) in &self.factors {
-            let (same, other) = signed_digits(factor.unsigned_abs().min(255) as u8);
-            for exponent in (0..9).filter(|exponent| (same | other) >> exponent & 1 == 1) {
+            let (same, other) = signed_digits(factor.unsigned_abs());
+            for exponent in (0..32).filter(|exponent| (same | other) >> exponent & 1 == 1) {
                 terms.push(Term { atom, exponent, minus: (other >> exponent & 1 == 1) != (factor < 0) });
             }
         }
@@ -239,7 +282,7 @@ fn compared(mut sums: Vec<Sum>) -> (Vec<Sum>, Vec<i32>) {
         return (sums, rests);
     }
     let digits = |factor: i32| {
-        let (same, other) = signed_digits(factor.unsigned_abs() as u8);
+        let (same, other) = signed_digits(factor.unsigned_abs());
         (same | other).count_ones()
     };
     let atoms: BTreeSet<Atom> = sums.iter().flat_map(|sum| sum.factors.keys().copied()).collect();
@@ -278,6 +321,7 @@ impl Builder {
             Op::Add(a, b) => (of(a).0 + of(b).0, of(a).1 + of(b).1),
             Op::Sub(a, b) => (of(a).0 - of(b).1, of(a).1 - of(b).0),
             Op::AddConstant(a, c) => (of(a).0 + i64::from(c), of(a).1 + i64::from(c)),
+            Op::Multiply(a, c) => (of(a).0 * i64::from(c), of(a).1 * i64::from(c)),
             Op::Requantize(..) => (-(1 << 31), (1 << 31) - 1),
             Op::Max(a, c) => (of(a).0.max(c.into()), of(a).1.max(c.into())),
             Op::Min(a, c) => (of(a).0.min(c.into()), of(a).1.min(c.into())),
@@ -363,7 +407,7 @@ impl Builder {
     }
 
     /// The results of a layer without their zero point.
-    fn requantized(&mut self, layer: &Layer, mut sums: Vec<Sum>, x: &[Operand]) -> Vec<Var> {
+    fn requantized(&mut self, layer: &Layer, mut sums: Vec<Sum>, x: &[Operand], scaling: Scaling) -> Vec<Var> {
         let End::Requantize { multiplier, shift, zero_point, min, max } = layer.end else { return Vec::new() };
         // The bits that are still to be shifted.
         let right: Vec<Option<u32>> = sums
@@ -380,13 +424,41 @@ impl Builder {
         let mut y = Vec::with_capacity(sums.len());
         for (o, (terms, sum)) in terms.iter().zip(&sums).enumerate() {
             let sum = self.added(terms, sum.bias, x);
-            let (number, right) = match right[o] {
-                Some(right) => (sum, right),
-                None => (self.push(Op::Requantize(sum, multiplier[o], shift)), 0),
+            let (min, max) = (min - zero_point, max - zero_point);
+            let short = match scaling {
+                Scaling::Requantize => None,
+                _ => rescale((multiplier[o], shift), self.program.limits[sum], (min, max)),
             };
-            y.push(self.clamped(number, right, min - zero_point, max - zero_point));
+            let (number, right) = match (right[o], short) {
+                (Some(right), _) => (sum, right),
+                (None, Some(Rescale { factor, constant, shift })) => {
+                    let product = self.times(sum, factor, scaling);
+                    (self.plus(product, constant), shift)
+                }
+                (None, None) => (self.push(Op::Requantize(sum, multiplier[o], shift)), 0),
+            };
+            y.push(self.clamped(number, right, min, max));
         }
         y
+    }
+
+    /// A number times a factor.
+    fn times(&mut self, v: Var, factor: i32, scaling: Scaling) -> Var {
+        if scaling == Scaling::Multiply && !factor.unsigned_abs().is_power_of_two() {
+            return self.push(Op::Multiply(v, factor));
+        }
+        let (same, other) = signed_digits(factor.unsigned_abs());
+        let mut product = None;
+        // The highest digit of a factor above 0 is 1.
+        for exponent in (0..32).rev().filter(|exponent| (same | other) >> exponent & 1 == 1) {
+            let part = self.shifted(v, exponent);
+            product = Some(match product {
+                None => part,
+                Some(sum) if same >> exponent & 1 == 1 => self.push(Op::Add(sum, part)),
+                Some(sum) => self.push(Op::Sub(sum, part)),
+            });
+        }
+        product.unwrap_or(v)
     }
 
     /// The terms of sums, pairs that several of them have in common made one.
@@ -485,46 +557,83 @@ impl Builder {
         }
     }
 
-    /// Makes the index of the largest number the output. Of equal numbers those with a larger rest come first.
-    fn largest(&mut self, values: Vec<Var>, rests: &[i32], last: bool, search: Search) {
+    /// The sums that can be the largest, with their outputs: whatever the operands are, one of the others is larger than the
+    /// rest, or equal and first.
+    fn possible(&self, sums: Vec<Sum>, last: bool, x: &[Operand]) -> Vec<(usize, Sum)> {
+        let limits = |atom: Atom| match atom {
+            Atom::Operand(i, -1) => match x[i].number {
+                Number::Input(_) => self.input,
+                Number::Made(v) => self.program.limits[v],
+            },
+            // Some of the bits of a byte.
+            _ => (-128, 255),
+        };
+        // The most by which one can be above another.
+        let most = |a: &Sum, b: &Sum| {
+            let atoms: BTreeSet<Atom> = a.factors.keys().chain(b.factors.keys()).copied().collect();
+            let more = |atom: Atom| {
+                let factor = |sum: &Sum| i64::from(sum.factors.get(&atom).copied().unwrap_or(0));
+                let (factor, (low, high)) = (factor(a) - factor(b), limits(atom));
+                (factor * low).max(factor * high)
+            };
+            i64::from(a.bias) - i64::from(b.bias) + atoms.into_iter().map(more).sum::<i64>()
+        };
+        if !sums.iter().all(Sum::has_room) {
+            return sums.into_iter().enumerate().collect();
+        }
+        let never = |o: usize| {
+            let is_above = |p: usize| {
+                let most = most(&sums[o], &sums[p]);
+                most < 0 || most == 0 && p != o && (p > o) == last
+            };
+            (0..sums.len()).any(is_above)
+        };
+        let kept: Vec<bool> = (0..sums.len()).map(|o| !never(o)).collect();
+        sums.into_iter().enumerate().filter(|&(o, _)| kept[o]).collect()
+    }
+
+    /// Makes the output with the largest number the result. Of equal numbers those with a larger rest come first.
+    fn largest(&mut self, mut found: Vec<Found>, last: bool, search: Search) {
         // From the one that loses every tie to the one that wins.
-        let mut order: Vec<usize> = (0..values.len()).collect();
-        order.sort_by_key(|&o| (rests[o], if last { o } else { values.len() - o }));
-        if search == Search::Keys && self.largest_key(&values, &order, last).is_some() {
+        let outputs = found.iter().map(|f| f.output).max().unwrap_or(0);
+        found.sort_by_key(|f| (f.rest, if last { f.output } else { outputs - f.output }));
+        if search == Search::Keys && self.largest_key(&found, outputs, last).is_some() {
             return;
         }
         if !last {
-            order.reverse();
+            found.reverse();
         }
-        for o in order {
-            self.push(Op::Compare(o, values[o]));
+        for Found { output, value, .. } in found {
+            self.push(Op::Compare(output, value));
         }
     }
 
-    /// The same by the indices in the lowest bits, above them what decides ties otherwise; none, if they have no room.
-    fn largest_key(&mut self, values: &[Var], order: &[usize], last: bool) -> Option<()> {
-        let mask = (values.len().next_power_of_two() - 1) as i32;
-        let tag = |o: usize| if last { o as i32 } else { mask - o as i32 };
-        let mut ranks = vec![0; values.len()];
-        for two in order.windows(2) {
-            ranks[two[1]] = ranks[two[0]] + i32::from(tag(two[1]) < tag(two[0]));
+    /// The same by outputs in the lowest bits, above them what decides ties otherwise; none, if they have no room.
+    fn largest_key(&mut self, found: &[Found], outputs: usize, last: bool) -> Option<()> {
+        let mask = ((outputs + 1).next_power_of_two() - 1) as i32;
+        let tag = |f: &Found| if last { f.output as i32 } else { mask - f.output as i32 };
+        let mut low: Vec<i32> = Vec::with_capacity(found.len());
+        for f in found {
+            let above = low.last().map_or(0, |&before| {
+                let rank = before & !mask;
+                if tag(f) < before & mask { rank + mask + 1 } else { rank }
+            });
+            low.push(above + tag(f));
         }
-        let most = ranks.iter().max().map_or(0, |rank| rank * (mask + 1) + mask);
-        let bits = 32 - most.leading_zeros();
-        let room = |&v: &Var| {
-            let (low, high) = self.program.limits[v];
-            low << bits >= i64::from(i32::MIN) && (high + 1) << bits <= i64::from(i32::MAX)
+        let bits = 32 - low.last()?.leading_zeros();
+        let room = |f: &Found| {
+            let (least, most) = self.program.limits[f.value];
+            least << bits >= i64::from(i32::MIN) && (most + 1) << bits <= i64::from(i32::MAX)
         };
-        if !values.iter().all(room) {
+        if !found.iter().all(room) {
             return None;
         }
         let mut best: Option<Var> = None;
-        for (o, &v) in values.iter().enumerate() {
-            let low = ranks[o] * (mask + 1) + tag(o);
+        for (f, low) in found.iter().zip(low) {
             // The shift before the constant, which then is one.
-            let (v, c) = match self.program.ops[v] {
+            let (v, c) = match self.program.ops[f.value] {
                 Op::AddConstant(v, c) => (v, (c << bits) + low),
-                _ => (v, low),
+                _ => (f.value, low),
             };
             let key = self.shifted(v, bits);
             let key = self.plus(key, c);
@@ -554,9 +663,7 @@ impl Pair {
     fn find(&self, terms: &[Term]) -> Option<(usize, usize)> {
         terms.iter().enumerate().filter(|(_, a)| a.atom == self.first).find_map(|(k, a)| {
             let is_second = |b: &Term| {
-                b.atom == self.second
-                    && b.exponent == a.exponent + self.shift
-                    && (a.minus != b.minus) == self.minus
+                b.atom == self.second && b.exponent == a.exponent + self.shift && (a.minus != b.minus) == self.minus
             };
             let second = terms.iter().enumerate().position(|(j, b)| j != k && is_second(b))?;
             Some((k, second))

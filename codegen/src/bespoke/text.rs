@@ -27,6 +27,7 @@ impl Program {
                 Op::Add(a, b) => format!("v{a}.wrapping_add(v{b})"),
                 Op::Sub(a, b) => format!("v{a}.wrapping_sub(v{b})"),
                 Op::AddConstant(a, c) => format!("v{a}.wrapping_add({})", low(c)),
+                Op::Multiply(a, c) => format!("v{a}.wrapping_mul({})", low(c)),
                 Op::Larger(a, b) => format!("v{a}.max(v{b})"),
                 Op::Not(a) => format!("!v{a}"),
                 Op::Index(a) => {
