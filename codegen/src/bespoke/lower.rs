@@ -74,16 +74,15 @@ pub struct Style {
 pub enum Scaling {
     /// By [`tinymlp::requantize`].
     Requantize,
-    /// By a multiplication to 32 bits, where that is enough.
+    /// By a multiplication to 32 bits, where that is enough. Shifts instead are none: the compiler makes them a multiplication,
+    /// even where that is a call.
     Multiply,
-    /// By shifts and additions instead of that multiplication.
-    Shift,
 }
 
 impl Style {
     /// All of them.
     pub fn all() -> impl Iterator<Item = Self> {
-        let scalings = [Scaling::Requantize, Scaling::Multiply, Scaling::Shift];
+        let scalings = [Scaling::Requantize, Scaling::Multiply];
         let searches = [Search::Compare, Search::Keys];
         scalings.into_iter().flat_map(move |scaling| searches.map(|search| Style { search, scaling }))
     }
@@ -432,7 +431,7 @@ impl Builder {
             let (number, right) = match (right[o], short) {
                 (Some(right), _) => (sum, right),
                 (None, Some(Rescale { factor, constant, shift })) => {
-                    let product = self.times(sum, factor, scaling);
+                    let product = self.times(sum, factor);
                     (self.plus(product, constant), shift)
                 }
                 (None, None) => (self.push(Op::Requantize(sum, multiplier[o], shift)), 0),
@@ -442,23 +441,12 @@ impl Builder {
         y
     }
 
-    /// A number times a factor.
-    fn times(&mut self, v: Var, factor: i32, scaling: Scaling) -> Var {
-        if scaling == Scaling::Multiply && !factor.unsigned_abs().is_power_of_two() {
-            return self.push(Op::Multiply(v, factor));
+    /// A number times a factor above 0.
+    fn times(&mut self, v: Var, factor: i32) -> Var {
+        if factor.count_ones() == 1 {
+            return self.shifted(v, factor.trailing_zeros());
         }
-        let (same, other) = signed_digits(factor.unsigned_abs());
-        let mut product = None;
-        // The highest digit of a factor above 0 is 1.
-        for exponent in (0..32).rev().filter(|exponent| (same | other) >> exponent & 1 == 1) {
-            let part = self.shifted(v, exponent);
-            product = Some(match product {
-                None => part,
-                Some(sum) if same >> exponent & 1 == 1 => self.push(Op::Add(sum, part)),
-                Some(sum) => self.push(Op::Sub(sum, part)),
-            });
-        }
-        product.unwrap_or(v)
+        self.push(Op::Multiply(v, factor))
     }
 
     /// The terms of sums, pairs that several of them have in common made one.

@@ -3,8 +3,6 @@
 //! [`tinymlp::requantize`] multiplies to 64 bits. Of a sum within known limits, whose result is limited too, no more is
 //! needed than that every result begins at the same sum: for some shorter factors there is a constant with which it does.
 
-use crate::approximate::digits::signed_digits;
-
 /// `floor((sum * factor + constant) / 2^shift)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rescale {
@@ -16,11 +14,8 @@ pub struct Rescale {
     pub shift: u32,
 }
 
-/// Beyond the shortest factors, so many bits more are looked at for one with fewer digits.
-const MORE_BITS: u32 = 3;
-
 /// What equals `requantize(sum, multiplier, scale)`, limited to `min..=max`, for all sums of `least..=most`, with everything in
-/// 32 bits; the one with the fewest signed digits. None, if there is none.
+/// 32 bits; the one with the shortest factor. None, if there is none.
 pub fn rescale((multiplier, scale): (i32, u32), (least, most): (i64, i64), (min, max): (i32, i32)) -> Option<Rescale> {
     let m = i64::from(multiplier) << scale;
     if m <= 0 || m >= 1 << 40 || least < -(1 << 24) || most > 1 << 24 {
@@ -46,29 +41,16 @@ pub fn rescale((multiplier, scale): (i32, u32), (least, most): (i64, i64), (min,
         }
         (low <= high).then_some((low.max(-(1 << 30)), high.min(1 << 30))).filter(|(low, high)| low <= high)
     };
-    let mut best: Option<(u32, Rescale)> = None;
-    let mut shortest = None;
-    for shift in 0..=30 {
-        if shortest.is_some_and(|shortest| shift > shortest + MORE_BITS) {
-            break;
-        }
+    (0..=30).find_map(|shift| {
         let near = (i128::from(m) << shift >> 32) as i64;
-        for factor in (near - 1).max(1)..=near + 2 {
-            let reach = least.abs().max(most.abs()) * factor;
-            let Some((low, high)) = constants(factor, shift) else { continue };
+        ((near - 1).max(1)..=near + 2).find_map(|factor| {
+            let (low, high) = constants(factor, shift)?;
             let constant = roundest(low, high);
-            if reach + constant.abs() > i64::from(i32::MAX) {
-                continue;
-            }
-            shortest = shortest.or(Some(shift));
-            let (same, other) = signed_digits(factor as u32);
-            let digits = (same | other).count_ones();
-            if best.is_none_or(|(fewest, _)| digits < fewest) {
-                best = Some((digits, Rescale { factor: factor as i32, constant: constant as i32, shift }));
-            }
-        }
-    }
-    best.map(|(_, rescale)| rescale)
+            let reach = least.abs().max(most.abs()) * factor + constant.abs();
+            let found = Rescale { factor: factor as i32, constant: constant as i32, shift };
+            (reach <= i64::from(i32::MAX)).then_some(found)
+        })
+    })
 }
 
 /// The number of these limits that is divisible by the largest power of two.
