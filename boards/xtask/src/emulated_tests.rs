@@ -19,6 +19,9 @@ use tinymlp_codegen::{Builder, Core, Emission, Format, Mode};
 /// Cores with a floating-point unit, for which the compiler calls no helper.
 const HAVE_FLOATS: [&str; 3] = ["cortex-m4f", "cortex-m33", "cortex-m55"];
 
+/// Boards whose straight-line code is predicted within a tenth.
+const PREDICTED: [&str; 3] = ["microbit", "mps2-an386", "riscv32ec"];
+
 /// Cores that multiply 32-bit numbers in software.
 const MULTIPLY_SLOWLY: [&str; 2] = ["rv32ec", "avr"];
 /// Bytes of RAM of boards that are too small for some of the tests, which then say that they did not run.
@@ -217,6 +220,25 @@ fn approximate_networks_equal_the_host_and_are_clean() {
             let fits = run("mnist16", &files, Mode::Size, &|b| b);
             assert!(fits || board.core == "avr", "mnist16 on {}", board.name);
         }
+    }
+}
+
+/// What straight-line code of the shipped `wdbc` costs is within a tenth of what the generator predicts.
+#[test]
+fn predictions_of_straight_line_code_are_right() {
+    for board in boards().into_iter().filter(|b| PREDICTED.contains(&b.name.as_str())) {
+        if !ready("predictions of straight-line code", setup::require(&board)) {
+            continue;
+        }
+        let straight = |b: Builder| {
+            let b = b.name("predicted-code").target(board.kernels());
+            b.weights(Format::PowerOfTwo).input_bits(4).arg_max().emission(Emission::Bespoke)
+        };
+        let artifact = artifact::simulate(&shipped("wdbc"), straight, Some(20)).unwrap().artifact;
+        let report = emulate("predictions of straight-line code", &board, &artifact, Opt::Speed).unwrap();
+        artifact::discard(&artifact).unwrap();
+        let wrong = report.wrong_predictions();
+        assert!(wrong.is_empty() && report.predicted_instructions.is_some(), "{}: {}", board.name, wrong.join("; "));
     }
 }
 
