@@ -11,6 +11,7 @@ use std::str::FromStr;
 use tinymlp_codegen::data::{self, Rows};
 use tinymlp_codegen::error::Problems;
 use tinymlp_codegen::graph::{Graph, Kind};
+use tinymlp_codegen::quantize::config::Config;
 use tinymlp_codegen::report::classes;
 use tinymlp_codegen::search::{Device, Front, Objective, Point, Rate, Search};
 use tinymlp_codegen::{Builder, Core, Emission, Format, Mode, Problem, Result, Target};
@@ -96,22 +97,41 @@ pub(super) fn run(options: &Options) -> Result<()> {
     let model = problems.take(model(&options.model, options.quantization.as_deref()));
     let reference = options.reference.as_ref().and_then(|file| problems.take(self::model(file, None)));
     let data = problems.take(data::load(&options.data));
-    let rows = model.as_ref().zip(data).and_then(|((_, graph, _), data)| {
-        problems.take(Rows::new(graph, &data, &options.data))
-    });
+    let rows = model
+        .as_ref()
+        .zip(data)
+        .and_then(|((_, graph, _), data)| problems.take(Rows::new(graph, &data, &options.data)));
     let labels = model.as_ref().zip(rows.as_ref()).and_then(|((_, graph, _), rows)| {
         problems.take(data::load_labels(&options.labels, rows.len(), classes(graph)))
     });
     let config = model.as_ref().and_then(|(builder, graph, _)| problems.take(builder.config(graph)));
+    let made = !options.out.exists();
     problems.take(check_folder(&options.out));
-    let state = options.out.join("state.json");
-    if options.restart && state.exists() {
-        problems.take(std::fs::remove_file(&state).map_err(|e| cannot_write(&state, e).into()));
+    let found = problems.finish(()).and_then(|()| searched(options, (model, reference), (rows, labels), config));
+    if found.is_err() && made {
+        // Only if nothing is in it.
+        let _ = std::fs::remove_dir(&options.out);
     }
-    problems.finish(())?;
+    let (front, rate, appended) = found?;
+    front.write(&options.out)?;
+    print(options, &front, rate, appended);
+    unmet(&front)
+}
+
+/// Everything was found to be there.
+fn searched(
+    options: &Options,
+    (model, reference): (Option<Model>, Option<Model>),
+    (rows, labels): (Option<Rows>, Option<Vec<usize>>),
+    config: Option<Config>,
+) -> Result<(Front, Rate, bool)> {
     let (Some((_, graph, appended)), Some(rows), Some(labels), Some(config)) = (model, rows, labels, config) else {
         unreachable!("what is missing was a problem")
     };
+    let state = options.out.join("state.json");
+    if options.restart && state.exists() {
+        std::fs::remove_file(&state).map_err(|e| cannot_write(&state, e))?;
+    }
     let mut search = search(options, &graph, config);
     if let Some((_, reference, _)) = &reference {
         search = search.reference(reference);
@@ -132,13 +152,14 @@ pub(super) fn run(options: &Options) -> Result<()> {
     });
     bar.finish_and_clear();
     let (front, rate) = found.map_err(|e| e.in_file(&options.model))?;
-    front.write(&options.out)?;
-    print(options, &front, rate, appended);
-    unmet(&front)
+    Ok((front, rate, appended))
 }
 
 /// A model with its builder; with the class as its result, and whether that had to be appended.
-fn model(file: &Path, quantization: Option<&Path>) -> Result<(Builder, Graph, bool)> {
+type Model = (Builder, Graph, bool);
+
+/// Reads a model.
+fn model(file: &Path, quantization: Option<&Path>) -> Result<Model> {
     let mut builder = Builder::new(file);
     if let Some(file) = quantization {
         builder = builder.quantization(file);
@@ -153,7 +174,7 @@ fn model(file: &Path, quantization: Option<&Path>) -> Result<(Builder, Graph, bo
     Ok((builder, graph, true))
 }
 
-fn search<'g>(options: &Options, graph: &'g Graph, config: tinymlp_codegen::quantize::config::Config) -> Search<'g> {
+fn search<'g>(options: &Options, graph: &'g Graph, config: Config) -> Search<'g> {
     let (target, usual) = match options.target {
         For::Printed => (Device::Circuit, Objective::Adders),
         For::Core(core) => {
@@ -250,7 +271,9 @@ fn print(options: &Options, front: &Front, rate: Rate, appended: bool) {
         let drop = format!("{} %", (1e4 * budget.max_drop).round() / 100.0);
         match &budget.point {
             Some(name) => outln!("at most {drop} below the reference: {name} is the cheapest"),
-            None => outln!("at most {drop} below the reference: none; {} comes nearest", nearest(budget.nearest.as_ref())),
+            None => {
+                outln!("at most {drop} below the reference: none; {} comes nearest", nearest(budget.nearest.as_ref()))
+            }
         }
     }
     outln!();
@@ -304,7 +327,10 @@ fn unmet(front: &Front) -> Result<()> {
     let near = near.map_or("no point".to_owned(), |point| {
         let lost = |accuracy: f64| 100.0 * (front.reference_accuracy - accuracy);
         let (held, expected) = (lost(point.accuracy), lost(point.expected_accuracy));
-        format!("{}, which loses {held:.2} points on the rows held out and is expected to lose {expected:.2}", point.name)
+        format!(
+            "{}, which loses {held:.2} points on the rows held out and is expected to lose {expected:.2}",
+            point.name
+        )
     });
     Err(Problem::new("budget", format!("no point loses at most {}; the nearest is {near}", drops.join(" or ")))
         .help("tune the model first, search longer (--generations), or allow more; the front was written all the same")

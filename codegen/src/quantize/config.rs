@@ -261,7 +261,10 @@ impl Config {
                     wrong(format!("has {} biases for {outputs} outputs", bias.len()), "give one an output");
                 }
                 if layer.scale.is_none() {
-                    wrong("has biases but no scale".into(), "biases are in units of the sums, which follow from the scale");
+                    wrong(
+                        "has biases but no scale".into(),
+                        "biases are in units of the sums, which follow from the scale",
+                    );
                 }
             }
             if let Some(masks) = &layer.masks

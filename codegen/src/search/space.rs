@@ -162,7 +162,9 @@ impl Space {
                 masks,
             });
         }
-        let sums = network.layers.last().is_some_and(|layer| layer.result == network::Activation::Sums);
+        // Of a layer whose scale is open, all candidates have one scale, and compare its sums.
+        let open = space.layers.last().is_some_and(|layer| space.base.layer(&layer.name).scale.is_none());
+        let sums = open || network.layers.last().is_some_and(|layer| layer.result == network::Activation::Sums);
         // Cores compare whole numbers at no higher price.
         if objective == Objective::Adders && base.argmax.is_none() && sums {
             space.arg_max = Some(space.gene(COMPARED - 1));
