@@ -116,6 +116,21 @@ impl Rows {
         Rows { inputs: self.inputs.iter().map(pick).collect(), rows: kept.len() }
     }
 
+    /// The rows, and behind them rows between two of them each: so much of the way from the first to the second.
+    #[cfg(feature = "search")]
+    pub(crate) fn with_blends(&self, blends: &[(usize, usize, f32)]) -> Rows {
+        let mut all = self.clone();
+        for (n, values) in &mut all.inputs {
+            for &(from, to, share) in blends {
+                let blend = |k: usize| values[from * *n + k] + share * (values[to * *n + k] - values[from * *n + k]);
+                let row: Vec<f32> = (0..*n).map(blend).collect();
+                values.extend(row);
+            }
+        }
+        all.rows += blends.len();
+        all
+    }
+
     /// The first `limit` rows only.
     #[must_use]
     pub fn limited(mut self, limit: usize) -> Rows {

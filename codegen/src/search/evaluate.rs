@@ -142,7 +142,10 @@ impl<'a> Bench<'a> {
 pub(super) struct Trial<'a> {
     bench: &'a Bench<'a>,
     space: &'a Space,
+    /// The rows that steer.
     samples: &'a Samples,
+    /// Those and what lies between them, which candidates are compared by.
+    more: &'a Samples,
     /// By layer and output, in real numbers.
     means: Vec<Vec<f64>>,
 }
@@ -160,7 +163,12 @@ pub(super) struct Candidate {
 impl<'a> Trial<'a> {
     /// `base` is the network as its quantization has it. Layers whose scale it gives were tuned, and keep the means of
     /// their integers; others keep those of the float network.
-    pub(super) fn new(bench: &'a Bench<'a>, space: &'a Space, samples: &'a Samples, base: &Network) -> Self {
+    pub(super) fn new(
+        bench: &'a Bench<'a>,
+        space: &'a Space,
+        (samples, more): (&'a Samples, &'a Samples),
+        base: &Network,
+    ) -> Self {
         let (_, units) = space.config(&space.exact());
         let own = base.means(samples);
         let means = base.layers.iter().zip(space.tuned()).enumerate().map(|(k, (layer, tuned))| {
@@ -169,7 +177,7 @@ impl<'a> Trial<'a> {
             let real = |(mean, unit): (&f64, &f64)| mean * unit;
             float.map_or_else(|| own[k].iter().zip(&units[k]).map(real).collect(), |s| s.mean.clone())
         });
-        Self { bench, space, samples, means: means.collect() }
+        Self { bench, space, samples, more, means: means.collect() }
     }
 
     /// What genes stand for.
@@ -197,7 +205,7 @@ impl<'a> Trial<'a> {
     pub(super) fn measure(&self, genes: &[u8]) -> Result<(usize, f64)> {
         let start = Instant::now();
         let Candidate { config, plan, network, .. } = self.candidate(genes)?;
-        let right = network.correct(self.samples);
+        let right = network.correct(self.more);
         let bench = self.bench;
         let cost = match bench.objective {
             Objective::Adders => {

@@ -145,8 +145,11 @@ pub(super) fn choose(
     let weights = [steering.len() as f64, held_out.len() as f64];
     let mut rated: Vec<Rated> = measured
         .into_iter()
-        .map(|(config, cost, accuracies, left_out)| {
+        .enumerate()
+        .map(|(k, (config, cost, accuracies, left_out))| {
             let [own, other] = drop(&accuracies);
+            // The exact one was not searched for.
+            let optimism = if k == 0 { 0.0 } else { optimism };
             let expected = (weights[0] * (own + optimism) + weights[1] * other) / (weights[0] + weights[1]);
             Rated {
                 price: price(search.objective, &cost),

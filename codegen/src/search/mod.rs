@@ -31,11 +31,13 @@ use crate::error::{Problem, Problems, Result};
 use crate::graph::eval::Evaluator;
 use crate::graph::simplify::simplify;
 use crate::graph::{Graph, Kind, Op};
+use crate::plan::Plan;
 use crate::quantize::config::Config;
 use crate::quantize::format::Format;
 use crate::target::{Core, Emission, Target};
 use evaluate::{Bench, Candidate, Trial};
 use nsga2::{Score, Start};
+use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use space::Space;
@@ -48,6 +50,9 @@ use std::time::Instant;
 
 /// Share of the exact network's accuracy below which nothing is searched, as in the paper.
 const LEAST: f64 = 0.7;
+
+/// Rows that candidates are compared by, where fewer steer: see [`blended`].
+const BLENDED: usize = 2000;
 
 /// What is minimized beside the error.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -351,14 +356,15 @@ impl<'g> Search<'g> {
         let space =
             Space::new(&graph, &bench.calibration, (&self.base, &plan, &network), &self.formats, self.objective);
         let samples = Samples::new(&plan, &steering, &own);
+        let more = blended(&plan, &steering, &own, &mut random);
         let held = Samples::new(&plan, &held_out, &others);
-        let trial = Trial::new(&bench, &space, &samples, &network);
+        let trial = Trial::new(&bench, &space, (&samples, &more), &network);
         let evaluate = |genes: &[u8], least: usize| {
             trial.measure(genes).map_or(
                 // What has no plan, such as sums that do not fit, is the worst.
                 Score { objectives: [1.0, f64::MAX], violation: f64::MAX },
                 |(right, cost)| Score {
-                    objectives: [1.0 - right as f64 / samples.len() as f64, cost],
+                    objectives: [1.0 - right as f64 / more.len() as f64, cost],
                     violation: least.saturating_sub(right) as f64,
                 },
             )
@@ -368,7 +374,7 @@ impl<'g> Search<'g> {
         let file = state.map(|path| state::File::new(path, self, &space, (rows, labels)));
         let start = match file.as_ref().map(state::File::read).transpose()?.flatten() {
             Some((done, population)) => Start::After(done, population),
-            None => Start::First(self.first(&space, &trial, &samples, least, progress)),
+            None => Start::First(self.first(&space, &trial, &more, least, progress)),
         };
         let options = nsga2::Options {
             population: self.population,
@@ -442,6 +448,22 @@ impl<'g> Search<'g> {
         first.extend(space.near(&starts.iter().map(|(genes, _)| genes.clone()).collect::<Vec<_>>(), rest, self.seed));
         first
     }
+}
+
+/// The rows that steer and, where they are few, rows between two of the same class. Thousands of candidates are compared: some
+/// are right on any hundred rows by chance, but not on all that lies between them.
+fn blended(plan: &Plan, rows: &Rows, labels: &[usize], random: &mut ChaCha8Rng) -> Samples {
+    let groups = by_class(labels, labels.iter().max().map_or(0, |most| most + 1));
+    let mut blends = Vec::new();
+    for _ in 0..(BLENDED / rows.len().max(1)).min(32) {
+        for (row, &class) in labels.iter().enumerate() {
+            let other = groups[class][random.random_range(0..groups[class].len())];
+            blends.push((row, other, random.random_range(0.0..0.5)));
+        }
+    }
+    let mut all = labels.to_vec();
+    all.extend(blends.iter().map(|&(row, ..)| labels[row]));
+    Samples::new(plan, &rows.with_blends(&blends), &all)
 }
 
 /// The number of classes of a network whose only output is the index that an `ArgMax` finds.

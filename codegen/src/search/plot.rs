@@ -67,11 +67,12 @@ pub(super) fn svg(front: &Front) -> String {
     let reference = y(front.reference_accuracy);
     line(&mut lines, [LEFT, reference, width - RIGHT, reference], "#333", "");
     text([LEFT + 4.0, reference - 4.0], "start", " fill=\"#333\"", "float reference, rows held out");
-    for budget in &front.budgets {
+    for (k, budget) in front.budgets.iter().enumerate() {
         let at = y(front.reference_accuracy - budget.max_drop);
         line(&mut lines, [LEFT, at, width - RIGHT, at], "#b8860b", " stroke-dasharray=\"6 4\"");
         let label = format!("{} % budget", 100.0 * budget.max_drop);
-        text([LEFT + 4.0, at - 4.0], "start", " fill=\"#8a6508\"", &label);
+        // Beside each other, as small drops lie close together.
+        text([width - RIGHT - 4.0 - 80.0 * k as f64, at - 4.0], "end", " fill=\"#8a6508\"", &label);
     }
     for budget in &front.budgets {
         let Some(point) = budget.point.as_ref().and_then(|name| front.point(name)) else { continue };

@@ -160,7 +160,7 @@ fn candidates_give_the_classes_of_their_plans() {
         let formats = [Format::Int8, Format::Int4, Format::PowerOfTwo, Format::Ternary];
         let space = Space::new(&graph, &bench.calibration, (&base, &plan, &network), &formats, Objective::Adders);
         let samples = Samples::new(&plan, &example.rows, &example.labels);
-        let trial = Trial::new(&bench, &space, &samples, &network);
+        let trial = Trial::new(&bench, &space, (&samples, &samples), &network);
         // What is not approximated stays as it was tuned.
         assert_eq!(trial.candidate(&space.exact()).unwrap().network.layers == network.layers, tuned);
         let mut random = ChaCha8Rng::seed_from_u64(3);
@@ -284,7 +284,7 @@ fn greedy_starts_leave_out_what_carries_nothing() {
     let space =
         Space::new(&graph, &bench.calibration, (&base, &plan, &network), &[Format::Int8], Objective::Instructions);
     let samples = Samples::new(&plan, &example.rows, &example.labels);
-    let trial = Trial::new(&bench, &space, &samples, &network);
+    let trial = Trial::new(&bench, &space, (&samples, &samples), &network);
     let candidate = trial.candidate(&space.exact()).unwrap();
     let options = (Objective::Instructions, 0, NonZeroUsize::MIN);
     let seeds = greedy::seeds(&space, &space.exact(), &candidate, &samples, options);
