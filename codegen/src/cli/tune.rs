@@ -1,12 +1,11 @@
 //! `tinymlp tune`.
 
-use super::Weights;
 use super::out::outln;
 use super::table::table;
+use super::{Share, Weights};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use tinymlp_codegen::data::{self, Rows};
 use tinymlp_codegen::graph::Graph;
 use tinymlp_codegen::report::classes;
@@ -69,20 +68,6 @@ pub(super) struct Options {
     /// Tune for the squared error of values instead of for classes.
     #[arg(long)]
     regression: bool,
-}
-
-/// `20%` or `0.2`.
-#[derive(Clone, Copy, Debug)]
-struct Share(f64);
-
-impl FromStr for Share {
-    type Err = String;
-
-    fn from_str(text: &str) -> std::result::Result<Self, String> {
-        let (number, unit) = text.strip_suffix('%').map_or((text, 1.0), |number| (number, 100.0));
-        let share = number.trim().parse::<f64>().map(|n| n / unit).ok().filter(|s| *s > 0.0 && *s < 1.0);
-        share.map(Self).ok_or_else(|| format!("'{text}' is no share between 0 and 1, such as 20% or 0.2"))
-    }
 }
 
 pub(super) fn run(options: &Options) -> Result<()> {
@@ -184,19 +169,5 @@ fn check_output(path: &Path) -> Result<()> {
         (true, _) => Err(cannot_write(path, "it is a folder")),
         (_, false) => Err(cannot_write(path, format!("there is no folder {}", folder.display()))),
         _ => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Share;
-
-    #[test]
-    fn shares_are_read_with_and_without_a_unit() {
-        let share = |text: &str| text.parse::<Share>().map(|s| s.0);
-        assert_eq!((share("20%"), share("0.25")), (Ok(0.2), Ok(0.25)));
-        for wrong in ["0", "100%", "1.5", "-3%", "many"] {
-            assert!(share(wrong).is_err(), "{wrong}");
-        }
     }
 }
