@@ -3,6 +3,7 @@
 mod build;
 mod cost;
 mod evaluate;
+mod features;
 mod inspect;
 mod out;
 mod table;
@@ -29,6 +30,8 @@ enum Sub {
     Build(build::Options),
     /// Compare the quantized model with the float model on a data set.
     Evaluate(evaluate::Options),
+    /// Turn texts into the features that a text model is trained on.
+    Features(features::Options),
     /// Train a float model in the integers it will run in, and write it with its quantization.
     Tune(tune::Options),
 }
@@ -201,6 +204,7 @@ pub(crate) fn run(command: Command) -> Result<()> {
         Sub::Inspect(options) => inspect::run(&options),
         Sub::Build(options) => build::run(&options),
         Sub::Evaluate(options) => evaluate::run(&options),
+        Sub::Features(options) => features::run(&options),
         Sub::Tune(options) => tune::run(&options),
     }
 }
