@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use sha2::{Digest, Sha224, Sha256};
 use tinymlp::Clamp;
 use tinymlp::text::{
-    Automaton, COMMON, Cased, Class, Decoder, Encoder, Family, Fingerprint, Hash, Mixed, Normalize, Part, Projection,
-    Summary, Tokenizer, Uncased, WholeWords, Window, WordPiece, Words, class,
+    Automaton, COMMON, Cased, Class, Decoder, Encoder, Family, Fingerprint, Hash, Mixed, Normalize, POPULAR, Part,
+    Projection, Summary, Tokenizer, Uncased, WholeWords, Window, WordPiece, Words, class,
 };
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
@@ -113,16 +113,16 @@ fn the_reference_implementations_fingerprints() {
 #[rustfmt::skip]
 const STATES: [u8; 22] = [
     // From the root, '#' by address 12, and 'B' to what follows.
-    31 << 3 | 4, b'#', 0, 12, 31 << 3 | 2, b'B',
-    31 << 3 | 2, b'r', 31 << 3 | 6, b'i', 0, 18,
+    31 << 3 | 4, b'#', 0x40, 12, 31 << 3 | 2, b'B',
+    31 << 3 | 2, b'r', 31 << 3 | 6, b'i', 0x40, 18,
     // After '#': "#ing".
-    31 << 3 | 2, b'#', 31 << 3 | 6, b'i', 0, 18,
+    31 << 3 | 2, b'#', 31 << 3 | 6, b'i', 0x40, 18,
     // After 'i': "ng", where the word ends.
     31 << 3 | 2, b'n', 31 << 3 | 1, b'g',
 ];
 
 fn vocabulary(states: &[u8]) -> Automaton<'_> {
-    Automaton { states, common: &[0; COMMON], root: 0, numbered: false }
+    Automaton { states, common: &[0; COMMON], popular: &[0; POPULAR], root: 0, numbered: false }
 }
 
 proptest! {
@@ -231,7 +231,7 @@ proptest! {
             weight: [[1; 2]; 8], bias: [0; 2], multiplier: [1 << 30; 2], shift: 0,
             output: Clamp { zero_point: 0i8, min: -128, max: 127 },
         };
-        let vocabulary = Automaton { states: &states, common: &common, root: 0, numbered: false };
+        let vocabulary = Automaton { states: &states, common: &common, popular: &[9; POPULAR], root: 0, numbered: false };
         let mut rows = [[0; 2]; 4];
         let mut encoder: Encoder<'_, Cased, _, _, false, 8, 1, 8, 2> =
             Encoder::new(&projection, WordPiece::<Mixed, 8, 5>::new(vocabulary), &mut rows);

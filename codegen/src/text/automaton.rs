@@ -3,13 +3,14 @@
 use crate::error::{Error, Problem, Result};
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
-use tinymlp::text::{Automaton, COMMON};
+use tinymlp::text::{Automaton, COMMON, POPULAR};
 
 /// A vocabulary for [`tinymlp::text::WordPiece`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Vocabulary {
     states: Vec<u8>,
     common: [u8; COMMON],
+    popular: [u32; POPULAR],
     root: u32,
     numbered: bool,
 }
@@ -34,7 +35,7 @@ impl Vocabulary {
     /// number, and are larger by a byte or two a state.
     ///
     /// # Errors
-    /// No words, or so many that addresses do not suffice (about 4 MB).
+    /// No words, or so many that addresses do not suffice (about 2 MB).
     pub fn new<'w>(words: impl IntoIterator<Item = &'w str>, numbered: bool) -> Result<Self> {
         let words: BTreeSet<&[u8]> = words.into_iter().map(str::as_bytes).filter(|w| !w.is_empty()).collect();
         if words.is_empty() {
@@ -54,45 +55,77 @@ impl Vocabulary {
 
     /// The automaton as the runtime reads it.
     pub fn automaton(&self) -> Automaton<'_> {
-        Automaton { states: &self.states, common: &self.common, root: self.root, numbered: self.numbered }
+        Automaton {
+            states: &self.states,
+            common: &self.common,
+            popular: &self.popular,
+            root: self.root,
+            numbered: self.numbered,
+        }
     }
 
     /// Bytes that it takes in flash.
     pub fn bytes(&self) -> usize {
-        self.states.len() + COMMON
+        self.states.len() + COMMON + 4 * POPULAR
     }
 
-    /// Lays states out: those that many edges lead to first, as low addresses are short, and behind a state one that nothing
-    /// leads to yet, which needs no address. Addresses are chosen again until none of them needs more bytes than it has.
+    /// Lays states out: behind a state one of its targets, wherever that can be, as it needs no address then; the states that
+    /// many edges lead to by address first, as low addresses are short. Addresses are chosen again until none of them needs
+    /// more bytes than it has.
     fn write(states: &[State], numbered: bool) -> Result<Self> {
         let mut labels = [0usize; 256];
-        let mut edges_to = vec![0usize; states.len()];
-        for edge in states.iter().flat_map(|s| &s.edges) {
-            labels[usize::from(edge.label)] += 1;
-            edge.target.into_iter().for_each(|t| edges_to[t] += 1);
-        }
+        states.iter().flat_map(|s| &s.edges).for_each(|e| labels[usize::from(e.label)] += 1);
         let mut by_count: Vec<u8> = (0..=255).collect();
         by_count.sort_by_key(|&label| std::cmp::Reverse(labels[usize::from(label)]));
         let common: [u8; COMMON] = std::array::from_fn(|k| by_count[k]);
 
-        let chains = chains(states, &edges_to);
+        let next = followers(states);
+        let mut addressed = vec![0usize; states.len()];
+        for (state, next) in states.iter().zip(&next) {
+            let by_address = state.edges.iter().enumerate().filter(|&(k, _)| *next != Some(k));
+            by_address.filter_map(|(_, e)| e.target).for_each(|t| addressed[t] += 1);
+        }
+        let order = order(states, &next, &addressed);
+        let mut popular: Vec<usize> = (0..states.len()).collect();
+        popular.sort_by_key(|&s| std::cmp::Reverse(addressed[s]));
+        popular.truncate(POPULAR);
+        let mut forms = vec![Form::Short; states.len()];
+        popular.iter().enumerate().for_each(|(k, &s)| forms[s] = Form::Popular(k as u8));
+
         let counts = if numbered { words_behind(states) } else { vec![] };
-        let mut wide = vec![false; states.len()];
         loop {
-            let (bytes, addresses) = encode(states, &chains, &common, &counts, &wide);
-            if bytes.len() > 1 << 22 {
-                let reason = format!("needs {} bytes, more than the 4 MiB that its addresses reach", bytes.len());
+            let (bytes, addresses) = encode(states, &order, &next, &common, &counts, &forms);
+            if bytes.len() > MOST_BYTES {
+                let reason =
+                    format!("needs {} bytes, more than the {MOST_BYTES} that its addresses reach", bytes.len());
                 return Err(Error::from(Problem::new("vocabulary", reason)));
             }
-            let grown: Vec<bool> = wide.iter().zip(&addresses).map(|(&wide, &a)| wide || a >= 0xC000).collect();
-            if grown == wide {
+            let mut grown = false;
+            for (form, &address) in forms.iter_mut().zip(&addresses) {
+                if *form == Form::Short && address >= SHORT {
+                    (*form, grown) = (Form::Long, true);
+                }
+            }
+            if !grown {
                 // The root is the last state of all.
                 let root = addresses.last().map_or(0, |&a| a as u32);
-                return Ok(Self { states: bytes, common, root, numbered });
+                let popular = std::array::from_fn(|k| popular.get(k).map_or(0, |&s| addresses[s] as u32));
+                return Ok(Self { states: bytes, common, popular, root, numbered });
             }
-            wide = grown;
         }
     }
+}
+
+/// Addresses below this take two bytes, and those below the other one three.
+const SHORT: usize = 0xA000;
+const MOST_BYTES: usize = 1 << 21;
+
+/// How a state's address is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Popular(u8),
+    Short,
+    Long,
 }
 
 /// The minimal automaton of sorted words (Daciuk et al. 2000, algorithm 1). Every state's targets come before it.
@@ -133,29 +166,38 @@ fn minimal(words: &BTreeSet<&[u8]>) -> Vec<State> {
     states
 }
 
-/// The order of the states: runs of states of which each is the target of the last edge of the one before. Gives for every
-/// state of a run the edge that leads to the next.
-fn chains(states: &[State], edges_to: &[usize]) -> Vec<Vec<(usize, Option<usize>)>> {
+/// For every state the edge whose target follows it: of the targets that follow no other state, one that the fewest edges
+/// lead to. States with few edges choose first.
+fn followers(states: &[State]) -> Vec<Option<usize>> {
+    let mut edges_to = vec![0usize; states.len()];
+    states.iter().flat_map(|s| &s.edges).filter_map(|e| e.target).for_each(|t| edges_to[t] += 1);
     let mut order: Vec<usize> = (0..states.len()).collect();
-    order.sort_by_key(|&s| std::cmp::Reverse(edges_to[s]));
-    let mut placed = vec![false; states.len()];
-    let mut chains = Vec::new();
-    for start in order {
-        let mut chain = Vec::new();
-        let mut next = Some(start).filter(|&s| !placed[s]);
-        while let Some(state) = next {
-            placed[state] = true;
-            // The target that the fewest edges lead to: most likely no address at all is needed for it.
-            let free = states[state].edges.iter().enumerate().filter_map(|(k, e)| Some((k, e.target?)));
-            let best = free.filter(|&(_, t)| !placed[t]).min_by_key(|&(_, t)| edges_to[t]);
-            chain.push((state, best.map(|(k, _)| k)));
-            next = best.map(|(_, t)| t);
-        }
-        if !chain.is_empty() {
-            chains.push(chain);
+    order.sort_by_key(|&s| states[s].edges.len());
+    let mut follows = vec![false; states.len()];
+    let mut next = vec![None; states.len()];
+    for state in order {
+        let targets = states[state].edges.iter().enumerate().filter_map(|(k, e)| Some((k, e.target?)));
+        if let Some((k, target)) = targets.filter(|&(_, t)| !follows[t]).min_by_key(|&(_, t)| edges_to[t]) {
+            follows[target] = true;
+            next[state] = Some(k);
         }
     }
-    chains
+    next
+}
+
+/// The order of the states: runs of states that follow each other, those first that have the most addresses a byte.
+fn order(states: &[State], next: &[Option<usize>], addressed: &[usize]) -> Vec<usize> {
+    let target = |s: usize| next[s].and_then(|k| states[s].edges[k].target);
+    let mut head = vec![true; states.len()];
+    (0..states.len()).filter_map(target).for_each(|t| head[t] = false);
+    let heads = (0..states.len()).filter(|&s| head[s]);
+    let mut runs: Vec<Vec<usize>> = heads.map(|s| std::iter::successors(Some(s), |&s| target(s)).collect()).collect();
+    let share = |run: &Vec<usize>| {
+        let bytes: usize = run.iter().map(|&s| states[s].edges.len()).sum();
+        run.iter().map(|&s| addressed[s]).sum::<usize>() as f64 / bytes.max(1) as f64
+    };
+    runs.sort_by(|a, b| share(b).total_cmp(&share(a)));
+    runs.concat()
 }
 
 /// Words that each state leads to.
@@ -167,19 +209,20 @@ fn words_behind(states: &[State]) -> Vec<u32> {
     counts
 }
 
-/// The bytes, and the address of every state. Addresses of states that are `wide` take three bytes.
+/// The bytes, and the address of every state.
 fn encode(
     states: &[State],
-    chains: &[Vec<(usize, Option<usize>)>],
+    order: &[usize],
+    next: &[Option<usize>],
     common: &[u8; COMMON],
     counts: &[u32],
-    wide: &[bool],
+    forms: &[Form],
 ) -> (Vec<u8>, Vec<usize>) {
     let mut bytes = Vec::new();
     let mut addresses = vec![0; states.len()];
     // Where an address belongs, and of which state.
     let mut open = Vec::new();
-    for &(id, next) in chains.iter().flatten() {
+    for &id in order {
         addresses[id] = bytes.len();
         if let Some(&count) = counts.get(id) {
             let mut rest = count;
@@ -190,14 +233,13 @@ fn encode(
             bytes.push(rest as u8);
         }
         let edges = &states[id].edges;
-        let last = next.unwrap_or(edges.len().saturating_sub(1));
-        let order = (0..edges.len()).filter(|&k| k != last).chain([last]);
-        for k in order {
+        let last = next[id].unwrap_or(edges.len().saturating_sub(1));
+        for k in (0..edges.len()).filter(|&k| k != last).chain([last]) {
             let edge = &edges[k];
             let end = k == last;
             let kind = match edge.target {
                 None => u8::from(end),
-                Some(_) if next == Some(k) => 2 + u8::from(edge.last),
+                Some(_) if next[id] == Some(k) => 2 + u8::from(edge.last),
                 Some(_) => 4 + 2 * u8::from(end) + u8::from(edge.last),
             };
             let label = common.iter().position(|&c| c == edge.label).unwrap_or(COMMON);
@@ -206,17 +248,23 @@ fn encode(
                 bytes.push(edge.label);
             }
             if let (4.., Some(target)) = (kind, edge.target) {
-                open.push((bytes.len(), target));
-                bytes.extend(std::iter::repeat_n(0, if wide[target] { 3 } else { 2 }));
+                match forms[target] {
+                    Form::Popular(k) => bytes.push(k),
+                    form => {
+                        open.push((bytes.len(), target));
+                        bytes.extend(std::iter::repeat_n(0, if form == Form::Long { 3 } else { 2 }));
+                    }
+                }
             }
         }
     }
     for (at, target) in open {
         let address = addresses[target] as u32;
-        if wide[target] {
-            bytes[at..at + 3].copy_from_slice(&(address | 0xC0_0000).to_be_bytes()[1..]);
+        if forms[target] == Form::Long {
+            bytes[at..at + 3].copy_from_slice(&(address | 0xE0_0000).to_be_bytes()[1..]);
         } else {
-            bytes[at..at + 2].copy_from_slice(&address.to_be_bytes()[2..]);
+            // What does not fit grows, and is written again.
+            bytes[at..at + 2].copy_from_slice(&((address as u16).wrapping_add(0x4000)).to_be_bytes());
         }
     }
     (bytes, addresses)
@@ -262,7 +310,7 @@ mod tests {
         fn bytes_that_are_no_automaton_give_some_answer(
             states in prop::collection::vec(any::<u8>(), 0..60), root in 0u32..80, numbered: bool, word in prop::collection::vec(any::<u8>(), 0..20),
         ) {
-            let automaton = Automaton { states: &states, common: &[7; COMMON], root, numbered };
+            let automaton = Automaton { states: &states, common: &[7; COMMON], popular: &[3; POPULAR], root, numbered };
             let _ = automaton.index(&word);
             let _ = automaton.edge(root, 7);
         }
@@ -273,7 +321,7 @@ mod tests {
     fn addresses_of_three_bytes() {
         let words: Vec<String> = (0..40_000u32).map(|k| format!("{:08x}", k.wrapping_mul(2_654_435_761))).collect();
         let vocabulary = Vocabulary::new(words.iter().map(String::as_str), true).unwrap();
-        assert!(vocabulary.states.len() > 0xC000, "{}", vocabulary.states.len());
+        assert!(vocabulary.states.len() > SHORT, "{}", vocabulary.states.len());
         let mut numbers: Vec<u32> = words.iter().map(|w| vocabulary.automaton().index(w.as_bytes()).unwrap()).collect();
         numbers.sort_unstable();
         assert!(numbers.into_iter().eq(0..40_000));

@@ -3,12 +3,15 @@
 /// Labels that fit an edge's first byte.
 pub const COMMON: usize = 31;
 
+/// States whose addresses fit a byte.
+pub const POPULAR: usize = 64;
+
 /// A set of words over bytes: the minimal acyclic automaton that accepts them (Daciuk et al. 2000, "Incremental
 /// Construction of Minimal Acyclic Finite-State Automata"). The code generator builds it.
 ///
 /// A state is its edges one after the other. An edge is a byte `8 * label + kind`, the label of an uncommon one, and for
-/// kinds 4 to 7 an address of two bytes, the higher first, or three where the first is 0xC0 or more (which is then taken off
-/// it). `label` is an index of `common`, or 31.
+/// kinds 4 to 7 an address. `label` is an index of `common`, or 31. An address is an index of `popular` (0 to 63), or two
+/// bytes, the higher first, plus 0x4000, or three bytes plus 0xE00000.
 ///
 /// | kind | target | last edge of its state | a word ends |
 /// | --- | --- | --- | --- |
@@ -24,6 +27,8 @@ pub struct Automaton<'a> {
     pub states: &'a [u8],
     /// The most common labels.
     pub common: &'a [u8; COMMON],
+    /// Addresses of the states that the most edges lead to.
+    pub popular: &'a [u32; POPULAR],
     /// Address of the first state.
     pub root: u32,
     /// Whether words have numbers.
@@ -65,13 +70,8 @@ impl Automaton<'_> {
                 0 | 1 => None,
                 2 | 3 => Some(at as u32),
                 _ => {
-                    let high = u32::from(*self.states.get(at)?);
-                    let mut address = high << 8 | u32::from(*self.states.get(at + 1)?);
-                    at += 2;
-                    if high >= 0xC0 {
-                        address = (address & 0x3FFF) << 8 | u32::from(*self.states.get(at)?);
-                        at += 1;
-                    }
+                    let (address, behind) = self.address(at)?;
+                    at = behind;
                     Some(address)
                 }
             };
@@ -104,6 +104,17 @@ impl Automaton<'_> {
             (state, ends) = (edge.target, edge.last);
         }
         ends.then_some(index)
+    }
+
+    /// The address that begins at a place, and where it ends.
+    fn address(&self, at: usize) -> Option<(u32, usize)> {
+        let byte = |k: usize| self.states.get(at.wrapping_add(k)).copied().map(u32::from);
+        let first = byte(0)?;
+        if let Some(&popular) = self.popular.get(first as usize) {
+            return Some((popular, at + 1));
+        }
+        let two = first << 8 | byte(1)?;
+        if first < 0xE0 { Some((two - 0x4000, at + 2)) } else { Some(((two & 0x1FFF) << 8 | byte(2)?, at + 3)) }
     }
 
     /// The number that begins at a place, and where it ends.

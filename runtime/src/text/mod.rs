@@ -25,7 +25,7 @@ mod window;
 mod word_piece;
 mod words;
 
-pub use automaton::{Automaton, COMMON, Edge};
+pub use automaton::{Automaton, COMMON, Edge, POPULAR};
 pub use encoder::{Encoder, Summary};
 pub use fingerprint::Fingerprint;
 pub use hash::{Family, Hash, Mixed};
