@@ -11,7 +11,7 @@ pub struct Summary {
     pub words: u32,
     /// Words left out because the network has no position for them.
     pub cut: u32,
-    /// Parts left out because they are no UTF-8.
+    /// Parts that are no UTF-8, each taken as one unknown character.
     pub invalid: u32,
 }
 

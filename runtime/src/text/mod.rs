@@ -9,8 +9,8 @@
 //! Its counting Bloom filter has a counter a bucket, `value mod M` being a value's bucket. As no more than `N` of the `M`
 //! counters are not zero, filters are kept as lists of buckets, and the layer that reads them adds up rows of weights.
 //!
-//! Every input has a result. Ill-formed UTF-8 is left out and counted, control characters are left out, a text without
-//! words gives the rows of an empty text, and words beyond the network's positions are left out and counted.
+//! Every input has a result. Ill-formed UTF-8 is an unknown character (U+FFFD) and counted, control characters are left
+//! out, a text without words gives the rows of an empty text, and words beyond the network's positions are left out and counted.
 
 mod automaton;
 mod encoder;

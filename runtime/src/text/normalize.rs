@@ -5,12 +5,12 @@
 pub enum Class {
     /// White space.
     Space,
-    /// Control and format characters, U+FFFD: left out.
+    /// Control and format characters: left out.
     Ignored,
     /// A word of its own where words are split at punctuation: punctuation, symbols of ASCII, ideographs (whose scripts
     /// have no spaces).
     Alone,
-    /// A part of a word.
+    /// A part of a word. So is U+FFFD: what it stands for was one.
     Letter,
 }
 
@@ -21,7 +21,7 @@ pub const fn class(c: char) -> Class {
             Class::Space
         }
         0x00..=0x1F | 0x7F..=0x9F | 0xAD | 0x200B..=0x200F | 0x202A..=0x202E | 0x2060..=0x206F => Class::Ignored,
-        0xFEFF | 0xFFF9..=0xFFFD => Class::Ignored,
+        0xFEFF | 0xFFF9..=0xFFFB => Class::Ignored,
         0x21..=0x2F | 0x3A..=0x40 | 0x5B..=0x60 | 0x7B..=0x7E | 0xA1 | 0xA7 | 0xAB | 0xB6 | 0xB7 | 0xBB | 0xBF => {
             Class::Alone
         }

@@ -185,7 +185,7 @@ def train(options):
             loss.backward()
             optimizer.step()
             schedule.step()
-            total += float(loss) * len(batch)
+            total += loss.item() * len(batch)
         found = score(model, valid)
         if found[what] > best:
             best, kept = found[what], {k: v.clone() for k, v in model.state_dict().items()}
