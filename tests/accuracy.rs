@@ -40,6 +40,16 @@ fn trained_models_lose_at_most_half_a_point() {
 }
 
 #[test]
+fn a_mixer_moves_nothing_but_its_pixels() {
+    let model = &trained()[3];
+    let compiled = model.builder().compile().unwrap_or_else(|e| panic!("{e}"));
+    let steps = &compiled.plan.steps;
+    let count = |op: &str| steps.iter().filter(|s| s.kernel.op() == op).count();
+    // Two blocks, each with two normalizations and a layer pair along each axis; and the normalization before the head.
+    assert_eq!((count("LayerNormalization"), count("GemmColumns"), count("Strided")), (5, 4, 1), "{steps:#?}");
+}
+
+#[test]
 fn benchmark_models_stay_within_half_a_point() {
     for name in ["digits", "mnist", "wdbc"] {
         let Some((folder, model)) = shared_model(&format!("bench/{name}")) else { return };

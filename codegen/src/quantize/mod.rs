@@ -16,6 +16,7 @@ mod layer_normalization;
 mod map;
 mod mat_mul;
 mod movement;
+pub mod projection;
 mod ranges;
 mod reduce;
 mod scale;

@@ -19,7 +19,7 @@ use std::path::Path;
 
 /// The format version and operator set of files that are written anew.
 const IR_VERSION: i64 = 8;
-const OPSET: i64 = 13;
+const OPSET: i64 = 17;
 
 /// The file `original` with the weights and the quantization of `tuned`, everything else as it was. `None`, where a layer's
 /// weights are no initializers of their own in it: shared, computed, or changed by what was folded into them.

@@ -10,7 +10,8 @@
 //! counters are not zero, filters are kept as lists of buckets, and the layer that reads them adds up rows of weights.
 //!
 //! Every input has a result. Ill-formed UTF-8 is an unknown character (U+FFFD) and counted, control characters are left
-//! out, a text without words gives the rows of an empty text, and words beyond the network's positions are left out and counted.
+//! out, a text without words gives the rows of an empty text, and words beyond the network's positions are left out and
+//! counted.
 
 mod automaton;
 mod encoder;
@@ -30,7 +31,9 @@ pub use encoder::{Encoder, Summary};
 pub use fingerprint::Fingerprint;
 pub use hash::{Family, Hash, Mixed};
 pub use normalize::{Cased, Class, Normalize, Uncased, class};
-pub use projection::{Projection, projection};
+pub use projection::Projection;
+#[cfg(feature = "dynamic")]
+pub use projection::projection;
 pub use tokenizer::Tokenizer;
 pub use utf8::Decoder;
 pub use whole_words::WholeWords;
