@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use tinymlp::kernels::{
     Add, Affine, ArgMax, ArgMaxBits, Concat, Div, Gemm, GemmColumns, Interpolate, LayerNormalization, LogSoftmax,
-    Lookup, MatMul, Mul, PRelu, Piecewise, ReduceMax, ReduceSum, Softmax, Strided,
+    Lookup, MatMul, Mul, PRelu, Piecewise, ReduceMax, ReduceSum, Softmax, SoftmaxColumns, Strided,
 };
 use tinymlp::{Clamp, Element};
 
@@ -73,6 +73,22 @@ proptest! {
                 let column = [std::array::from_fn(|i| x[b][i][c])];
                 let mut expected = [[0i8; 3]];
                 layer.run(&column, &mut expected);
+                prop_assert_eq!(y[b].map(|row| row[c]), expected[0]);
+            }
+        }
+    }
+
+    /// As a softmax over rows between two transpositions.
+    #[test]
+    fn softmax_columns(x: [[[i8; 3]; 5]; 2], scale in 0.01f64..0.5) {
+        let fine: [u16; 256] = std::array::from_fn(|d| (65535.0 * (-scale * d as f64).exp()).round() as u16);
+        let output = all::<i8>(-128);
+        let mut y = [[[0i8; 3]; 5]; 2];
+        SoftmaxColumns { fine, coarse: [], levels: 256, output }.run(&x, &mut y);
+        for b in 0..2 {
+            for c in 0..3 {
+                let mut expected = [[0i8; 5]];
+                Softmax { fine, coarse: [], levels: 256, output }.run(&[x[b].map(|row| row[c])], &mut expected);
                 prop_assert_eq!(y[b].map(|row| row[c]), expected[0]);
             }
         }

@@ -25,6 +25,7 @@ mod p_relu;
 mod piecewise;
 mod reduce;
 mod softmax;
+mod softmax_columns;
 mod strided;
 
 pub use add::Add;
@@ -49,6 +50,7 @@ pub use p_relu::PRelu;
 pub use piecewise::Piecewise;
 pub use reduce::{ReduceMax, ReduceSum};
 pub use softmax::{Exponential, Softmax};
+pub use softmax_columns::SoftmaxColumns;
 pub use strided::Strided;
 
 /// The same loops over slices, for tools that learn the shapes at run time.
@@ -76,5 +78,6 @@ pub mod dynamic {
     pub use super::piecewise::piecewise;
     pub use super::reduce::{reduce_max, reduce_sum};
     pub use super::softmax::softmax;
+    pub use super::softmax_columns::softmax_columns;
     pub use super::strided::strided;
 }

@@ -28,6 +28,7 @@ mod reduce;
 pub mod riscv32e;
 pub mod riscv32m;
 mod softmax;
+mod softmax_columns;
 mod strided;
 
 pub use add::Add;
@@ -50,6 +51,7 @@ pub use p_relu::PRelu;
 pub use piecewise::Piecewise;
 pub use reduce::{ReduceMax, ReduceSum};
 pub use softmax::{Exponentials, LogSoftmax, Softmax};
+pub use softmax_columns::SoftmaxColumns;
 pub use strided::Strided;
 
 use super::Type;
