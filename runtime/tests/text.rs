@@ -211,7 +211,7 @@ proptest! {
             fingerprint(WholeWords::<Mixed, 16>::new(), w).buckets(M as u16).iter().for_each(|&b| counts[usize::from(b)] += 1);
             counts
         }).collect();
-        for t in 0..S {
+        for (t, row) in rows.iter().enumerate() {
             for o in 0..6 {
                 let mut acc = i64::from(projection.bias[o]);
                 for k in 0..3 {
@@ -220,7 +220,7 @@ proptest! {
                     acc += (0..M).map(|b| word[b] * i64::from(weight[k * M + b][o])).sum::<i64>();
                 }
                 let scaled = (acc * 2 * i64::from(projection.multiplier[o]) + (1 << 31)).div_euclid(1 << 32);
-                prop_assert_eq!(i64::from(rows[t][o]), (scaled + 3).clamp(-128, 127), "row {} output {}", t, o);
+                prop_assert_eq!(i64::from(row[o]), (scaled + 3).clamp(-128, 127), "row {} output {}", t, o);
             }
         }
     }
