@@ -31,6 +31,7 @@ pub mod report;
 #[cfg(feature = "search")]
 pub mod search;
 pub mod target;
+pub mod text;
 #[cfg(feature = "tune")]
 pub mod tune;
 

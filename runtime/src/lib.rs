@@ -16,6 +16,8 @@ mod element;
 pub mod kernels;
 mod model;
 mod requantize;
+#[cfg(feature = "text")]
+pub mod text;
 
 #[cfg(feature = "fixed")]
 pub use fixed;
