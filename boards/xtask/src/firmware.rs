@@ -67,6 +67,7 @@ pub fn build(board: &Board, module: &Module, content: Content, opt: Opt, folder:
     let text = format!("#[path = {path:?}]\n#[allow(dead_code)]\nmod generated;\npub type Model = {model};\n");
     fs::write(&wrapper, text).context(|| format!("cannot write {}", wrapper.display()))?;
 
+    let package = board.measured()?;
     let target = workspace::target().join("firmware");
     fs::create_dir_all(&target).context(|| format!("cannot create {}", target.display()))?;
     // All builds share one target folder, so that dependencies compile once. The lock keeps another process
@@ -78,7 +79,7 @@ pub fn build(board: &Board, module: &Module, content: Content, opt: Opt, folder:
     let output = workspace::cargo()
         .args(["build", "--release", "--quiet", "--target", &board.cargo_target(), "--target-dir"])
         .arg(&target)
-        .current_dir(workspace::boards().join(&board.package))
+        .current_dir(&package)
         .envs(board.environment())
         .env("TINYMLP_MODULE", &wrapper)
         .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", opt.level())
@@ -89,7 +90,7 @@ pub fn build(board: &Board, module: &Module, content: Content, opt: Opt, folder:
     }
     let suffix = if board.target.starts_with("avr") { ".elf" } else { "" };
     // The binary is named as the package's folder.
-    let binary = Path::new(&board.package).file_name().unwrap_or_default().to_string_lossy();
+    let binary = package.file_name().unwrap_or_default().to_string_lossy();
     let built = target.join(&board.target).join("release").join(format!("{binary}{suffix}"));
     let elf = folder.join(format!("{name}.elf"));
     fs::copy(&built, &elf).context(|| format!("cannot copy {}", built.display()))?;
