@@ -36,6 +36,8 @@ pub struct Board {
     /// What flashes it, the usual way first.
     #[serde(default)]
     pub flashed_by: Vec<Flasher>,
+    /// What to connect to flash it.
+    pub plug: Option<String>,
     /// How the device's firmware reports.
     pub log: Option<Log>,
     /// Program memory.

@@ -12,6 +12,7 @@ mod emulator;
 mod error;
 mod firmware;
 mod fixture;
+mod flash;
 mod list;
 mod metrics;
 mod observers;
@@ -25,6 +26,7 @@ mod setup;
 mod simavr;
 mod steps;
 mod systick;
+mod uf2;
 mod workspace;
 
 use artifact::Files;
@@ -55,6 +57,8 @@ enum Subcommands {
     Test,
     /// Run a model on an emulated board and compare every output with the host, bit for bit.
     Emulate(Box<Emulate>),
+    /// Build a board's firmware, flash it, and wait for what its self-test reports.
+    Flash(Box<flash::Arguments>),
     /// Measure the benchmark models on all emulated boards, beside recorded peers and targets.
     Bench(bench::Arguments),
     /// List the boards, what is installed for them and what can be emulated here.
@@ -140,6 +144,7 @@ fn main() -> ExitCode {
         Subcommands::Demo => demo::run(),
         Subcommands::Test => steps::run(),
         Subcommands::Emulate(arguments) => emulate(&arguments),
+        Subcommands::Flash(arguments) => flash::run(&arguments),
         Subcommands::Bench(arguments) => bench::run(&arguments),
         Subcommands::Boards(arguments) => list::run(&arguments),
         Subcommands::CheckElf { elf } => check_elf(&elf),

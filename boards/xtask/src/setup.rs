@@ -240,7 +240,8 @@ fn has_source() -> bool {
     sysroot.join("lib/rustlib/src/rust/library/core/src/lib.rs").is_file()
 }
 
-fn find_program(name: &str) -> Option<PathBuf> {
+/// A program in the path.
+pub fn find_program(name: &str) -> Option<PathBuf> {
     let file = format!("{name}{}", env::consts::EXE_SUFFIX);
     env::split_paths(&env::var_os("PATH")?).map(|folder: PathBuf| folder.join(&file)).find(|path| path.is_file())
 }

@@ -4,6 +4,7 @@ mod build;
 mod cost;
 mod evaluate;
 mod inspect;
+mod new;
 mod out;
 mod table;
 mod tune;
@@ -31,6 +32,8 @@ enum Sub {
     Evaluate(evaluate::Options),
     /// Train a float model in the integers it will run in, and write it with its quantization.
     Tune(tune::Options),
+    /// Start a firmware project for a board: it builds as it stands, and checks itself on the device.
+    New(new::Options),
 }
 
 /// What every command that quantizes takes.
@@ -202,5 +205,6 @@ pub(crate) fn run(command: Command) -> Result<()> {
         Sub::Build(options) => build::run(&options),
         Sub::Evaluate(options) => evaluate::run(&options),
         Sub::Tune(options) => tune::run(&options),
+        Sub::New(options) => new::run(&options),
     }
 }
