@@ -21,7 +21,6 @@ const PRESCALER: u32 = 8;
 
 #[avr_device::entry]
 fn main() -> ! {
-    static mut SCRATCH: network::Scratch = network::Scratch::NEW;
     let Some(chip) = Peripherals::take() else { stop() };
     // 57,600 baud but for 0.8 %: 16 MHz / (8 * (34 + 1)).
     chip.USART0.ucsr0a().write(|w| w.u2x0().set_bit());
@@ -29,13 +28,14 @@ fn main() -> ! {
     chip.USART0.ucsr0b().write(|w| w.txen0().set_bit());
     let mut send = |byte| send(&chip.USART0, byte);
 
+    let mut scratch = network::Scratch::NEW;
     // The first golden vector stands for what a sensor would give.
     let mut output = network::GOLDEN_OUTPUTS[0];
     chip.TC1.tccr1b().write(|w| w.cs1().prescale_8());
     let before = chip.TC1.tcnt1().read().bits();
-    network::infer(&network::GOLDEN_INPUTS[0], SCRATCH, &mut output);
+    network::infer(&network::GOLDEN_INPUTS[0], &mut scratch, &mut output);
     let cycles = u32::from(chip.TC1.tcnt1().read().bits().wrapping_sub(before)).wrapping_mul(PRESCALER);
-    let result = network::self_test(SCRATCH);
+    let result = network::self_test(&mut scratch);
     let vectors = network::GOLDEN_INPUTS.len();
     let passed = text::report(&mut send, &network::Network::INFO, vectors, result, Some(Time::Cycles(cycles)));
 
