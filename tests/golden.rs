@@ -31,7 +31,8 @@ fn modules_check_themselves() {
         let end = digit + values[digit..].find(|c: char| !c.is_ascii_digit()).expect("its end");
         let number: i32 = values[digit..end].parse().expect("a number");
         let wrong = if number == 0 { 1 } else { number - 1 };
-        let changed = format!("{before}pub static GOLDEN_OUTPUTS{head} = {}{wrong}{}", &values[..digit], &values[end..]);
+        let changed =
+            format!("{before}pub static GOLDEN_OUTPUTS{head} = {}{wrong}{}", &values[..digit], &values[end..]);
         project.write(&format!("src/wrong{k}.rs"), changed);
         main.push_str(&format!("mod m{k};\nmod wrong{k};\n"));
         for module in ["m", "wrong"] {

@@ -70,11 +70,7 @@ impl<T: Elements, const N: usize> Elements for [T; N] {
 ///
 /// # Errors
 /// The first difference.
-pub fn self_test<M>(
-    inputs: &[M::Input],
-    outputs: &[M::Output],
-    scratch: &mut M::Scratch,
-) -> Result<(), Difference>
+pub fn self_test<M>(inputs: &[M::Input], outputs: &[M::Output], scratch: &mut M::Scratch) -> Result<(), Difference>
 where
     M: Model<Output: Elements>,
 {

@@ -25,7 +25,7 @@ const MULTIPLY_SLOWLY: [&str; 2] = ["rv32ec", "avr"];
 const SMALL: u64 = 2048;
 
 /// Whether a test can run here.
-fn ready(test: &str, requirement: Result<()>) -> bool {
+pub(crate) fn ready(test: &str, requirement: Result<()>) -> bool {
     let Err(missing) = requirement else { return true };
     assert!(env::var_os("REQUIRE_EMULATORS").is_none_or(|value| value != "1"), "{missing}");
     not_run(test, &missing.to_string());
@@ -33,7 +33,7 @@ fn ready(test: &str, requirement: Result<()>) -> bool {
 }
 
 /// Says so. Not eprintln!, which a passing test would swallow.
-fn not_run(test: &str, why: &str) {
+pub(crate) fn not_run(test: &str, why: &str) {
     let _ = writeln!(std::io::stderr(), "NOT RUN: {test}: {why}");
 }
 

@@ -173,7 +173,9 @@ fn by_probe(board: &Board, elf: &Path, port: Option<&Path>, limit: Duration) -> 
 }
 
 fn by_avrdude(board: &Board, elf: &Path, port: Option<&Path>, limit: Duration) -> Result<()> {
-    let Some(Log::Serial(baud)) = board.log else { return Err(Error::new("avrdude flashes boards with a serial line")) };
+    let Some(Log::Serial(baud)) = board.log else {
+        return Err(Error::new("avrdude flashes boards with a serial line"));
+    };
     let port = serial_port(port)?;
     let mut command = Command::new("avrdude");
     command.args(["-p", "atmega328p", "-c", "arduino", "-b", "115200", "-D", "-P"]).arg(&port);
@@ -283,7 +285,9 @@ fn judge(report: Report, board: &Board) -> Result<()> {
             outln!("{} computes what the host computes", board.name);
             Ok(())
         }
-        Report::Fail(line) => Err(Error::new(format!("{} does not compute what the host computes: {line}", board.name))),
+        Report::Fail(line) => {
+            Err(Error::new(format!("{} does not compute what the host computes: {line}", board.name)))
+        }
         Report::Silent => {
             let plug = board.plug.as_deref().unwrap_or_default();
             Err(Error::new(format!("{} has reported nothing. To flash it, {plug}", board.name)))
@@ -301,7 +305,10 @@ mod tests {
 
     #[test]
     fn a_report_is_what_the_device_says() {
-        assert_eq!(watched("INFO one inference: 9 cycles\r\nINFO self-test of 8 golden vectors: PASS\r\n"), Report::Pass);
+        assert_eq!(
+            watched("INFO one inference: 9 cycles\r\nINFO self-test of 8 golden vectors: PASS\r\n"),
+            Report::Pass
+        );
         let line = "ERROR self-test: FAIL: vector 2, element 5: the host has -3, this device 4";
         assert_eq!(watched(&format!("INFO x\n{line}\n")), Report::Fail(line.into()));
         assert_eq!(watched("ERROR panicked at src/main.rs"), Report::Fail("ERROR panicked at src/main.rs".into()));

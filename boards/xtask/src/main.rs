@@ -4,6 +4,8 @@ mod artifact;
 mod bench;
 mod board;
 mod demo;
+#[cfg(test)]
+mod device_tests;
 mod elf;
 mod emulate;
 #[cfg(test)]

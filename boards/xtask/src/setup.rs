@@ -200,6 +200,9 @@ fn needs(board: &Board) -> Vec<Need> {
         Some(Emulator::Simavr(_)) => {
             let (name, apt, brew) = ("cc".into(), "gcc libc6-dev".into(), "gcc".into());
             needs.extend([Need::Program { name, apt, brew }, Need::Simavr]);
+            // Runs firmware as it is; the library is for the one that is measured.
+            let (name, apt, brew) = ("simavr".into(), "simavr".into(), "osx-cross/avr/simavr".into());
+            needs.push(Need::Program { name, apt, brew });
         }
         Some(Emulator::Rp2040js(emulator)) => {
             let tool =

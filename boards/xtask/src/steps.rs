@@ -98,9 +98,18 @@ fn steps() -> Result<Vec<Step>> {
     }
     for board in &boards {
         for folder in board.folders() {
-            package(folder.clone(), "fmt --check".into(), None);
+            package(folder, "fmt --check".into(), None);
+        }
+        // What is flashed is compiled by the tests, as the projects that are copies of it.
+        if let Ok(folder) = board.measured() {
             package(folder, "clippy --release -- -D warnings".into(), Some(board));
         }
+    }
+    let device = workspace::boards().join("device");
+    package(device.clone(), "fmt --check".into(), None);
+    for features in ["", " --features defmt"] {
+        let arguments = format!("clippy --release --target thumbv7em-none-eabihf{features} -- -D warnings");
+        package(device.clone(), arguments, None);
     }
     Ok(steps)
 }

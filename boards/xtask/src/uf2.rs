@@ -67,7 +67,10 @@ mod tests {
         for k in 0..3 {
             let block = 512 * k;
             assert_eq!((word(block), word(block + 4), word(block + 508)), (0x0a32_4655, 0x9e5d_5157, 0x0ab1_6f30));
-            assert_eq!((word(block + 12), word(block + 20), word(block + 24)), (0x1000_0000 + 256 * k as u32, k as u32, 3));
+            assert_eq!(
+                (word(block + 12), word(block + 20), word(block + 24)),
+                (0x1000_0000 + 256 * k as u32, k as u32, 3)
+            );
             assert_eq!(word(block + 28), 0xe48b_ff56);
         }
         assert_eq!(file[32..32 + 256], image[..256]);

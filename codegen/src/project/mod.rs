@@ -97,7 +97,8 @@ pub fn boards() -> Result<Vec<Board>> {
 pub fn board(name: &str) -> Result<Board> {
     let boards = boards()?;
     let names = boards.iter().map(|b| b.name.as_str()).collect::<Vec<_>>().join(", ");
-    let unknown = Problem::new(format!("board '{name}'"), "there is no firmware for it").help(format!("known: {names}"));
+    let unknown =
+        Problem::new(format!("board '{name}'"), "there is no firmware for it").help(format!("known: {names}"));
     Ok(boards.into_iter().find(|b| b.name == name).ok_or(unknown)?)
 }
 
@@ -160,7 +161,8 @@ impl Project {
     /// A model that cannot be compiled, or that the board has no room for: then with what takes the room, and which other
     /// ways would fit.
     pub fn compile(&self) -> Result<Compiled> {
-        let builder = Builder::new(&self.model).calibration(&self.calibration).name("network").target(self.board.core());
+        let builder =
+            Builder::new(&self.model).calibration(&self.calibration).name("network").target(self.board.core());
         let compiled = self.settings.of(builder.clone()).compile()?;
         fit::check(&self.board, &compiled, &builder, &self.settings)?;
         Ok(compiled)
@@ -255,9 +257,10 @@ impl Project {
             Some(_) => ("RUSTC_BOOTSTRAP=1 ", "rustup component add rust-src".to_owned()),
             None => ("", format!("rustup target add {target}")),
         };
-        let linker = self.board.linker.as_ref().map_or(String::new(), |linker| {
-            format!("    sudo apt-get install {}        # the linker\n", linker.apt)
-        });
+        let linker =
+            self.board.linker.as_ref().map_or(String::new(), |linker| {
+                format!("    sudo apt-get install {}        # the linker\n", linker.apt)
+            });
         let flasher = self.board.flashed_by.first().map_or("probe-rs", String::as_str);
         let plug = self.board.plug.as_deref().unwrap_or_default();
         format!(

@@ -57,7 +57,8 @@ fn a_project_has_its_own_name_model_and_paths() {
         assert_eq!(paths.clone().count(), 3);
         paths.for_each(|path| assert!(path.is_absolute() && path.join("Cargo.toml").is_file(), "{}", path.display()));
         let script = text("build.rs");
-        for line in ["model/model.onnx", "model/calibration.npy", ".weights(\"int4\".parse()?)", ".mode(\"size\".parse()?)"]
+        for line in
+            ["model/model.onnx", "model/calibration.npy", ".weights(\"int4\".parse()?)", ".mode(\"size\".parse()?)"]
         {
             assert!(script.contains(line), "{line} in {script}");
         }
