@@ -110,7 +110,8 @@ mod tests {
     }
 
     fn run(inputs: &[[i8; 2]], outputs: &[[[i16; 2]; 2]]) -> Result<(), Difference> {
-        self_test::<Doubles>(inputs, outputs, &mut Arena::NEW)
+        let mut scratch = Arena::NEW;
+        self_test::<Doubles>(inputs, outputs, &mut scratch)
     }
 
     #[test]

@@ -76,6 +76,9 @@ pub struct Project {
     pub settings: Settings,
 }
 
+/// Names and contents.
+type Files = Vec<(String, Vec<u8>)>;
+
 /// The boards that there are projects for.
 ///
 /// # Errors
@@ -180,7 +183,7 @@ impl Project {
             return Err(Problem::new(place, "exists already").help("choose another name, or remove it").into());
         }
         self.compile()?;
-        let mut folders: Vec<(PathBuf, Vec<(String, Vec<u8>)>)> = vec![(self.folder.join("model"), self.data()?)];
+        let mut folders: Vec<(PathBuf, Files)> = vec![(self.folder.join("model"), self.data()?)];
         let (device, template) = self.board.template()?;
         let own = [("README.md", self.readme(&name)), (".gitignore", "/target\n".into())];
         let files = template.iter().map(|&(path, text)| (path, self.adapted(path, text, device, &name)));
@@ -210,7 +213,7 @@ impl Project {
     }
 
     /// Model, files of weights and calibration data by the names that the project gives them.
-    fn data(&self) -> Result<Vec<(String, Vec<u8>)>> {
+    fn data(&self) -> Result<Files> {
         let read = |path: &Path| {
             std::fs::read(path).map_err(|e| Problem::new(path.display().to_string(), format!("cannot be read: {e}")))
         };
