@@ -7,7 +7,12 @@ use tinymlp::{Difference, Info};
 ///
 /// The lines end in `PASS` or begin with `FAIL`: `cargo xtask flash` waits for them.
 pub fn report(info: &Info, vectors: usize, result: Result<(), Difference>, time: Time) -> bool {
-    defmt::info!("{=str}: {=u32} bytes of constants, {=u32} of scratch", info.name, info.constant_bytes, info.scratch_bytes);
+    defmt::info!(
+        "{=str}: {=u32} bytes of constants, {=u32} of scratch",
+        info.name,
+        info.constant_bytes,
+        info.scratch_bytes
+    );
     match time {
         Time::Cycles(count) => defmt::info!("one inference: {=u32} cycles", count),
         Time::Microseconds(count) => defmt::info!("one inference: {=u32} us", count),
