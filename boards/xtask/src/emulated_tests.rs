@@ -28,7 +28,7 @@ const MULTIPLY_SLOWLY: [&str; 2] = ["rv32ec", "avr"];
 const SMALL: u64 = 2048;
 
 /// Whether a test can run here.
-fn ready(test: &str, requirement: Result<()>) -> bool {
+pub(crate) fn ready(test: &str, requirement: Result<()>) -> bool {
     let Err(missing) = requirement else { return true };
     assert!(env::var_os("REQUIRE_EMULATORS").is_none_or(|value| value != "1"), "{missing}");
     not_run(test, &missing.to_string());
@@ -36,12 +36,12 @@ fn ready(test: &str, requirement: Result<()>) -> bool {
 }
 
 /// Says so. Not eprintln!, which a passing test would swallow.
-fn not_run(test: &str, why: &str) {
+pub(crate) fn not_run(test: &str, why: &str) {
     let _ = writeln!(std::io::stderr(), "NOT RUN: {test}: {why}");
 }
 
 fn boards() -> Vec<Board> {
-    board::all().unwrap().into_iter().filter(|board| board.emulator.is_some()).collect()
+    board::representative().unwrap()
 }
 
 /// A report; none, and a line that says so, where the board is too small for the model.
@@ -110,6 +110,25 @@ fn shipped_models_equal_the_host_and_are_clean() {
             }
         }
         assert!(ran.contains(&"wdbc"), "{} is too small for every model", board.name);
+    }
+}
+
+/// Boards on which no other test runs.
+#[test]
+fn covered_boards_run() {
+    for board in board::all().unwrap().into_iter().filter(|board| board.covered_by.is_some()) {
+        if !ready("covered boards", setup::require(&board)) {
+            continue;
+        }
+        let builder = |b: Builder| b.name(format!("covered-{}", board.name)).target(board.kernels());
+        let artifact = artifact::simulate(&shipped("digits"), builder, Some(60)).unwrap().artifact;
+        let report = emulate("covered boards", &board, &artifact, Opt::Speed);
+        artifact::discard(&artifact).unwrap();
+        let report = report.unwrap();
+        report.verdict().unwrap();
+        assert!(report.bit_exact && report.rows == 60);
+        let wrong = report.wrong_predictions();
+        assert!(wrong.is_empty(), "{}: {}", board.name, wrong.join("; "));
     }
 }
 
@@ -419,7 +438,7 @@ fn a_multiplication_ends_a_run_without_a_multiplier() {
 
 #[test]
 fn unwanted_symbols_are_found() {
-    for board in board::all().unwrap() {
+    for board in boards() {
         if !ready("unwanted symbols", setup::require_target(&board)) {
             continue;
         }

@@ -5,6 +5,7 @@ mod cost;
 mod evaluate;
 mod features;
 mod inspect;
+mod new;
 mod out;
 mod search;
 mod table;
@@ -37,6 +38,8 @@ enum Sub {
     Tune(tune::Options),
     /// Search for approximations of a model: a front of accuracy against cost, with a build command a point.
     Search(search::Options),
+    /// Start a firmware project for a board: it builds as it stands, and checks itself on the device.
+    New(new::Options),
 }
 
 /// What every command that quantizes takes.
@@ -224,6 +227,7 @@ pub(crate) fn run(command: Command) -> Result<()> {
         Sub::Features(options) => features::run(&options),
         Sub::Tune(options) => tune::run(&options),
         Sub::Search(options) => search::run(&options),
+        Sub::New(options) => new::run(&options),
     }
 }
 
