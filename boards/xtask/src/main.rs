@@ -15,6 +15,7 @@ mod fixture;
 mod metrics;
 mod observers;
 mod out;
+mod paper;
 #[path = "../../harness/src/protocol.rs"]
 #[allow(dead_code, reason = "the firmware writes what is only read here")]
 mod protocol;
@@ -58,6 +59,8 @@ enum Subcommands {
     Emulate(Box<Emulate>),
     /// Measure the benchmark models on all emulated boards, beside recorded peers and targets.
     Bench(bench::Arguments),
+    /// Train, tune, approximate and measure the networks of the bespoke-MLP paper on its data sets.
+    Paper(paper::Arguments),
     /// List the boards.
     Boards {
         /// One object a board.
@@ -146,6 +149,7 @@ fn main() -> ExitCode {
         Subcommands::Test => steps::run(),
         Subcommands::Emulate(arguments) => emulate(&arguments),
         Subcommands::Bench(arguments) => bench::run(&arguments),
+        Subcommands::Paper(arguments) => paper::run(&arguments),
         Subcommands::Boards { json } => boards(json),
         Subcommands::CheckElf { elf } => check_elf(&elf),
         Subcommands::Observers => observers::run(),
