@@ -246,8 +246,12 @@ impl Builder {
         Ok((graph, hash.finalize().iter().map(|b| format!("{b:02x}")).collect()))
     }
 
-    /// What the model's file or one beside it says of the quantization, and what the caller says over it.
-    fn config(&self, graph: &Graph) -> Result<Config> {
+    /// What the model's file, or the one given in its place, says of the quantization of a graph that it gave, and what
+    /// the caller says over it.
+    ///
+    /// # Errors
+    /// A file that cannot be read or is of another form.
+    pub fn config(&self, graph: &Graph) -> Result<Config> {
         let (place, text) = match (&self.quantization, &graph.quantization) {
             (Some(file), _) => {
                 let cannot = |e| Problem::new(file.display().to_string(), format!("cannot be read: {e}"));

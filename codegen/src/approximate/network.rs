@@ -7,6 +7,7 @@
 //! power-of-two weights, of whose 130 summands none is left out, a truncated ReLU and sums that are compared takes 0.09 to
 //! 0.14 ms for 7,000 rows, and its full adders 0.01 to 0.02 ms.
 
+use super::arg_max::Tree;
 use crate::data::Rows;
 use crate::error::Problem;
 use crate::plan::kernels::{Buffer, Dense};
@@ -25,6 +26,8 @@ pub struct Network {
     pub layers: Vec<Layer>,
     /// Among equal results, whether the last class is chosen and not the first.
     pub last: bool,
+    /// What chooses in the place of an exact comparison of all results, if anything does.
+    pub tree: Option<Tree>,
 }
 
 /// A fully connected layer over unsigned activations `u = q + 128`:
@@ -99,7 +102,7 @@ impl Network {
         let [input] = &plan.inputs[..] else {
             return Err(Problem::new("the model", format!("has {} inputs, not one", plan.inputs.len())));
         };
-        let mut network = Network { layers: Vec::new(), last: false };
+        let mut network = Network { layers: Vec::new(), last: false, tree: None };
         let mut value = input.value;
         let mut chosen = false;
         for step in &plan.steps {
@@ -118,6 +121,12 @@ impl Network {
                     return Err(refused(step, "does not choose one class of the layer before"));
                 }
                 (network.last, chosen) = (arg_max.last, true);
+            } else if let Some(arg_max) = step.kernel.arg_max_bits() {
+                let classes = network.layers.last().map_or(0, |layer| layer.outputs);
+                if arg_max.extents != [1, classes, 1] || network.layers.last().is_none_or(|l| l.result != Activation::Sums) {
+                    return Err(refused(step, "does not choose one class by the sums of the layer before"));
+                }
+                (network.tree, chosen) = (Some(arg_max.tree.clone()), true);
             } else {
                 return Err(refused(step, "is no fully connected layer"));
             }
@@ -162,6 +171,19 @@ impl Network {
     /// Calls `found` with every block of rows and their classes.
     fn choose(&self, samples: &Samples, mut found: impl FnMut(Range<usize>, &[i32])) {
         let mut scratch = Scratch::new(self);
+        if let Some(tree) = &self.tree {
+            let classes = self.classes();
+            let mut sums = vec![0; classes * BLOCK];
+            for rows in samples.blocks() {
+                let n = rows.len();
+                self.block(samples, rows.clone(), &mut scratch, |o, own| {
+                    own.iter().enumerate().for_each(|(row, &sum)| sums[row * classes + o] = sum);
+                });
+                let chosen: Vec<i32> = tree.choose(&sums[..n * classes]).into_iter().map(i32::from).collect();
+                found(rows, &chosen);
+            }
+            return;
+        }
         let mut choice = Choice::new(self.last);
         for rows in samples.blocks() {
             choice.start(rows.len());
@@ -429,7 +451,7 @@ impl Samples {
     }
 }
 
-/// A network with all its sums over a data set, to which the change of one summand is quickly made.
+/// A network that compares all its results exactly, with all its sums over a data set, to which the change of one summand is quickly made.
 #[derive(Clone, Debug)]
 pub struct Incremental<'s> {
     network: Network,
@@ -534,12 +556,38 @@ impl<'s> Incremental<'s> {
         correct
     }
 
+    /// By layer, the variances of its sums over the rows, added up.
+    pub fn power(&self) -> Vec<f64> {
+        let variance = |sums: &Vec<i32>| {
+            let rows = sums.len().max(1) as f64;
+            let mean = sums.iter().map(|&sum| f64::from(sum)).sum::<f64>() / rows;
+            sums.iter().map(|&sum| (f64::from(sum) - mean).powi(2)).sum::<f64>() / rows
+        };
+        self.sums.iter().map(|layer| layer.iter().map(variance).sum()).collect()
+    }
+
+    /// By how much a change would move the sums of its output: the mean square over the rows.
+    pub fn disturbance(&self, change: Change) -> f64 {
+        let layer = &self.network.layers[change.layer];
+        let at = change.output * layer.inputs + change.input;
+        let (w, mask, zero) = (layer.weight[at], layer.masks[at], i32::from(layer.zero));
+        let term = |x: i16, mask: u8| if mask == 0 { 0 } else { i32::from(x & i16::from(mask)) - zero };
+        let x = &self.operands(change.layer)[change.input];
+        let moved: i64 = x.iter().map(|&x| i64::from(term(x, mask) - term(x, change.mask)).pow(2)).sum();
+        f64::from(w).powi(2) * moved as f64 / x.len().max(1) as f64
+    }
+
+    /// What a layer reads, by input and row.
+    fn operands(&self, layer: usize) -> &[Vec<i16>] {
+        layer.checked_sub(1).map_or(&self.samples.columns, |before| &self.activations[before])
+    }
+
     /// Makes a change.
     pub fn apply(&mut self, change: Change) {
         let layer = &mut self.network.layers[change.layer];
         layer.masks[change.output * layer.inputs + change.input] = change.mask;
         *self =
-            Self::new(std::mem::replace(&mut self.network, Network { layers: Vec::new(), last: false }), self.samples);
+            Self::new(std::mem::replace(&mut self.network, Network { layers: Vec::new(), last: false, tree: None }), self.samples);
     }
 
     /// The sums of the changed output.
@@ -547,8 +595,7 @@ impl<'s> Incremental<'s> {
         let layer = &self.network.layers[change.layer];
         let at = change.output * layer.inputs + change.input;
         let (w, mask) = (layer.weight[at], layer.masks[at]);
-        let operands = change.layer.checked_sub(1).map_or(&self.samples.columns, |before| &self.activations[before]);
-        let x = &operands[change.input][rows.clone()];
+        let x = &self.operands(change.layer)[change.input][rows.clone()];
         sums.copy_from_slice(&self.sums[change.layer][change.output][rows]);
         add(sums, w, (x, change.mask), (x, mask));
         // A summand that goes takes its part of the operand's zero with it.

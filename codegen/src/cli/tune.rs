@@ -1,6 +1,6 @@
 //! `tinymlp tune`.
 
-use super::Weights;
+use super::{Share, Weights};
 use super::out::outln;
 use super::table::table;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -77,20 +77,6 @@ pub(super) struct Options {
     /// Tune for the squared error of values instead of for classes.
     #[arg(long)]
     regression: bool,
-}
-
-/// `20%` or `0.2`.
-#[derive(Clone, Copy, Debug)]
-struct Share(f64);
-
-impl FromStr for Share {
-    type Err = String;
-
-    fn from_str(text: &str) -> std::result::Result<Self, String> {
-        let (number, unit) = text.strip_suffix('%').map_or((text, 1.0), |number| (number, 100.0));
-        let share = number.trim().parse::<f64>().map(|n| n / unit).ok().filter(|s| *s > 0.0 && *s < 1.0);
-        share.map(Self).ok_or_else(|| format!("'{text}' is no share between 0 and 1, such as 20% or 0.2"))
-    }
 }
 
 /// Numbers of inputs, hidden units and outputs.
@@ -269,14 +255,14 @@ fn check_output(path: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::Share;
+    use super::Topology;
 
     #[test]
-    fn shares_are_read_with_and_without_a_unit() {
-        let share = |text: &str| text.parse::<Share>().map(|s| s.0);
-        assert_eq!((share("20%"), share("0.25")), (Ok(0.2), Ok(0.25)));
-        for wrong in ["0", "100%", "1.5", "-3%", "many"] {
-            assert!(share(wrong).is_err(), "{wrong}");
+    fn a_topology_is_numbers_of_units() {
+        let topology = |text: &str| text.parse::<Topology>().map(|t| t.0);
+        assert_eq!((topology("16-5-10"), topology("4-2")), (Ok(vec![16, 5, 10]), Ok(vec![4, 2])));
+        for wrong in ["16", "16-0-10", "16-x-10", "", "16--10"] {
+            assert!(topology(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Representative inputs, test inputs and labels from `.npy`, `.npz` and `.csv` files.
 
 mod npy;
+#[cfg(any(feature = "search", feature = "tune"))]
+pub(crate) mod split;
 mod table;
 
 use crate::error::{Error, Problem, Result};

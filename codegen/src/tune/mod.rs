@@ -9,7 +9,6 @@ mod expression;
 mod mlp;
 mod network;
 pub mod onnx;
-mod split;
 mod straight_through;
 #[cfg(test)]
 mod tests;
@@ -19,6 +18,7 @@ pub use mlp::mlp;
 
 use crate::calibrate::{Observer as RangeObserver, StuckColumns, calibrate};
 use crate::data::Rows;
+use crate::data::split::{Split, by_class, split};
 use crate::error::{Error, Problem, Problems, Result};
 use crate::graph::eval::Evaluator;
 use crate::graph::simplify::simplify;
@@ -310,7 +310,11 @@ impl<'g> Tuner<'g> {
         let network = Network::new(&graph, classes)?;
         self.check(&network, rows, targets)?;
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
-        let split = split::split(targets, network.classes(), self.validation, self.allow_missing_classes, &mut rng)?;
+        let groups = match targets {
+            Targets::Classes(labels) => (by_class(labels, network.classes()), true),
+            Targets::Values { rows, .. } => (vec![(0..*rows).collect()], false),
+        };
+        let split = split(groups, self.validation, self.allow_missing_classes, &mut rng)?;
         let session = Session { tuner: self, network, rows, targets, classes, split };
         session.tune(progress)
     }
@@ -334,7 +338,7 @@ struct Session<'a> {
     rows: &'a Rows,
     targets: &'a Targets,
     classes: bool,
-    split: split::Split,
+    split: Split,
 }
 
 /// One tuned restart.
