@@ -26,6 +26,8 @@ pub mod error;
 pub mod graph;
 pub mod import;
 pub mod plan;
+#[cfg(feature = "plot")]
+pub mod plot;
 pub mod quantize;
 pub mod report;
 #[cfg(feature = "search")]
