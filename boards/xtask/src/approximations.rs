@@ -37,46 +37,55 @@ struct Way {
     name: &'static str,
     file: &'static str,
     configure: fn(Builder) -> Builder,
+    /// The compiler's option, with the mode that goes with it.
+    opt: Opt,
 }
 
-const fn way(name: &'static str, configure: fn(Builder) -> Builder) -> Way {
-    Way { name, file: "model.onnx", configure }
+/// For least flash.
+const fn small(name: &'static str, configure: fn(Builder) -> Builder) -> Way {
+    Way { name, file: "model.onnx", configure, opt: Opt::Size }
+}
+
+/// As a user gets it who asks for nothing.
+const fn default(name: &'static str, configure: fn(Builder) -> Builder) -> Way {
+    Way { opt: Opt::Speed, ..small(name, configure) }
 }
 
 /// Inputs of four bits, powers of two, and the class alone.
-fn small(builder: Builder) -> Builder {
+fn shifts(builder: Builder) -> Builder {
     builder.weights(Format::PowerOfTwo).input_bits(4).arg_max()
 }
 
 const COMPARISONS: &[Comparison] = &[
     Comparison {
-        title: "**Weights**: digits, 64-32-10",
+        title: "**Weights**: digits, 64-32-10; mode `size`, opt-level `s`",
         folder: "digits",
         ways: &[
-            way("int8", |b| b),
-            way("int4", |b| b.weights(Format::Int4)),
-            way("pow2", |b| b.weights(Format::PowerOfTwo)),
-            way("ternary", |b| b.weights(Format::Ternary)),
+            small("int8", |b| b),
+            small("int4", |b| b.weights(Format::Int4)),
+            small("pow2", |b| b.weights(Format::PowerOfTwo)),
+            small("ternary", |b| b.weights(Format::Ternary)),
         ],
     },
     Comparison {
-        title: "**Weights, trained for their integers**: mnist16, 256-64-64-64-10 and the class",
+        title: "**Weights, trained for their integers**: mnist16, 256-64-64-64-10 and the class; mode `size`, opt-level `s`",
         folder: "mnist16",
-        ways: &[way("int4", |b| b), Way { name: "pow2", file: "model_pow2.onnx", configure: |b| b }],
+        ways: &[small("int4", |b| b), Way { file: "model_pow2.onnx", ..small("pow2", |b| b) }],
     },
     Comparison {
-        title: "**Straight-line code**: wdbc, 30-10-2",
+        title: "**Straight-line code**: wdbc, 30-10-2 and the class; mode `balanced`, opt-level `3`",
         folder: "wdbc",
         ways: &[
-            way("int8", Builder::arg_max),
-            way("pow2, inputs of 4 bits", small),
-            way("pow2, inputs of 4 bits, straight-line", |b| small(b).emission(Emission::Bespoke)),
+            default("int8", Builder::arg_max),
+            default("pow2, inputs of 4 bits", shifts),
+            default("the same, straight-line", |b| shifts(b).emission(Emission::Bespoke)),
+            small("the same at opt-level `s`", |b| shifts(b).emission(Emission::Bespoke)),
         ],
     },
     Comparison {
-        title: "**Activation**: wine, 13-16-16-3 with a skip and SiLU",
+        title: "**Activation**: wine, 13-16-16-3 with a skip and two SiLU of 16; mode `size`, opt-level `s`",
         folder: "wine",
-        ways: &[way("tables", |b| b), way("straight segments within 2 steps", |b| b.piecewise(2))],
+        ways: &[small("tables", |b| b), small("straight segments within 2 steps", |b| b.piecewise(2))],
     },
 ];
 
@@ -91,8 +100,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let boards = BOARDS.into_iter().map(board::find).collect::<Result<Vec<_>>>()?;
     boards.iter().try_for_each(setup::require)?;
     let mut text = format!(
-        "Instructions (mean of {ROWS} rows) and bytes of flash of the model, mode `size` at opt-level `s`, by `cargo xtask \
-         approximations --update-page`.\n"
+        "Instructions of an inference (mean of {ROWS} rows) and bytes of flash of the model, by `cargo xtask approximations \
+         --update-page` with {}.\n",
+        workspace::rustc_version()?.split(';').next().unwrap_or_default()
     );
     for comparison in COMPARISONS {
         let cores = boards.iter().map(|board| format!(" {} |", board.core)).collect::<String>();
@@ -116,9 +126,10 @@ fn measure(comparison: &Comparison, way: &Way, board: &Board) -> Result<Option<R
     let file = |name: &str| folder.join(name);
     let files =
         Files { model: file(way.file), calibration: file("calibration.npy"), inputs: file("test_x.npy"), labels: None };
-    let configure = |builder: Builder| (way.configure)(builder.target(board.kernels()).mode(Mode::Size));
+    let mode = if way.opt == Opt::Speed { Mode::Balanced } else { Mode::Size };
+    let configure = |builder: Builder| (way.configure)(builder.target(board.kernels()).mode(mode));
     let artifact = artifact::simulate(&files, configure, Some(ROWS))?.artifact;
-    let report = emulate::run(board, &artifact, Options { opt: Opt::Size, limit: Duration::from_secs(300) });
+    let report = emulate::run(board, &artifact, Options { opt: way.opt, limit: Duration::from_secs(300) });
     artifact::discard(&artifact)?;
     match report {
         Ok(report) => report.verdict().map(|()| Some(report)),

@@ -70,7 +70,7 @@ pub fn argmax() -> Result<Figure> {
             Panel {
                 title: "Rows whose class differs".into(),
                 x: x(),
-                y: Axis::linear("% of 200 rows", 0.0, 100.0),
+                y: Axis::linear("% of 200 rows", 0.0, 40.0),
                 marks: vec![mark(0, Kind::LineAndPoints, changed)],
             },
         ],
