@@ -1,5 +1,6 @@
 //! `cargo xtask`: sets up, builds, emulates and measures the boards. `boards/boards.toml` says which there are.
 
+mod approximations;
 mod artifact;
 mod bench;
 mod board;
@@ -12,10 +13,12 @@ mod emulator;
 mod error;
 mod firmware;
 mod fixture;
+mod markers;
 mod metrics;
 mod observers;
 mod out;
 mod paper;
+mod pictures;
 #[path = "../../harness/src/protocol.rs"]
 #[allow(dead_code, reason = "the firmware writes what is only read here")]
 mod protocol;
@@ -69,6 +72,10 @@ enum Subcommands {
     },
     /// Compare the ways of choosing ranges on held-out calibration rows.
     Observers,
+    /// Measure models with approximations on emulated boards.
+    Approximations(approximations::Arguments),
+    /// Draw the pictures of `codegen/docs`.
+    Pictures,
     /// Say what a firmware file takes, and which symbols in it should not be there.
     CheckElf {
         /// The file.
@@ -153,6 +160,8 @@ fn main() -> ExitCode {
         Subcommands::Boards { json } => boards(json),
         Subcommands::CheckElf { elf } => check_elf(&elf),
         Subcommands::Observers => observers::run(),
+        Subcommands::Approximations(arguments) => approximations::run(&arguments),
+        Subcommands::Pictures => pictures::run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -123,7 +123,9 @@ impl Network {
                 (network.last, chosen) = (arg_max.last, true);
             } else if let Some(arg_max) = step.kernel.arg_max_bits() {
                 let classes = network.layers.last().map_or(0, |layer| layer.outputs);
-                if arg_max.extents != [1, classes, 1] || network.layers.last().is_none_or(|l| l.result != Activation::Sums) {
+                if arg_max.extents != [1, classes, 1]
+                    || network.layers.last().is_none_or(|l| l.result != Activation::Sums)
+                {
                     return Err(refused(step, "does not choose one class by the sums of the layer before"));
                 }
                 (network.tree, chosen) = (Some(arg_max.tree.clone()), true);
@@ -586,8 +588,10 @@ impl<'s> Incremental<'s> {
     pub fn apply(&mut self, change: Change) {
         let layer = &mut self.network.layers[change.layer];
         layer.masks[change.output * layer.inputs + change.input] = change.mask;
-        *self =
-            Self::new(std::mem::replace(&mut self.network, Network { layers: Vec::new(), last: false, tree: None }), self.samples);
+        *self = Self::new(
+            std::mem::replace(&mut self.network, Network { layers: Vec::new(), last: false, tree: None }),
+            self.samples,
+        );
     }
 
     /// The sums of the changed output.

@@ -1,8 +1,8 @@
 //! `tinymlp tune`.
 
-use super::{Share, Weights};
 use super::out::outln;
 use super::table::table;
+use super::{Share, Weights};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};

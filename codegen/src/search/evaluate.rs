@@ -1,6 +1,6 @@
 //! What a candidate is worth: rows that it gets right, and what it costs.
 
-use super::{Objective, Device};
+use super::{Device, Objective};
 use crate::approximate::adders::{Adders, Digits};
 use crate::approximate::network::{Network, Samples};
 use crate::calibrate::{Calibration, StuckColumns, calibrate};
@@ -68,7 +68,8 @@ impl<'a> Bench<'a> {
         let rows = rows.filtered(|row| row % step == 0);
         let step = rows.len().div_ceil(SEEN).max(1);
         let seen = rows.filtered(|row| row % step == 0);
-        let weights = graph.nodes.iter().map(|node| if let Op::Gemm { weight, .. } = &node.op { weight.len() } else { 0 });
+        let weights =
+            graph.nodes.iter().map(|node| if let Op::Gemm { weight, .. } = &node.op { weight.len() } else { 0 });
         let emission = emission.or((weights.sum::<usize>() > STRAIGHT).then_some(Emission::Tables));
         let calibration = calibrate(graph, &rows, StuckColumns::Allowed)?;
         let (nanoseconds, candidates) = (AtomicU64::new(0), AtomicU64::new(0));

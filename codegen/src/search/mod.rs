@@ -301,7 +301,8 @@ impl<'g> Search<'g> {
             wrong("labels", reason, &format!("labels count from 0 to {}", classes - 1));
         }
         if let Some(reference) = self.reference {
-            let lengths = |graph: &Graph| -> Vec<usize> { graph.inputs.iter().map(|&id| graph.tensors[id].len()).collect() };
+            let lengths =
+                |graph: &Graph| -> Vec<usize> { graph.inputs.iter().map(|&id| graph.tensors[id].len()).collect() };
             if lengths(reference) != lengths(self.graph) {
                 let reason = format!("takes {:?} values, the model {:?}", lengths(reference), lengths(self.graph));
                 wrong("reference", reason, "give the float model that the searched one was made from");
@@ -348,7 +349,8 @@ impl<'g> Search<'g> {
         let [(steering, own), (held_out, others)] = [part(&training), part(&validation)];
         let bench = Bench::new(&graph, &steering, (self.objective, self.target, self.emission))?;
         let (plan, network) = bench.network(&self.base)?;
-        let space = Space::new(&graph, &bench.calibration, (&self.base, &plan, &network), &self.formats, self.objective);
+        let space =
+            Space::new(&graph, &bench.calibration, (&self.base, &plan, &network), &self.formats, self.objective);
         let samples = Samples::new(&plan, &steering, &own);
         let held = Samples::new(&plan, &held_out, &others);
         let evaluate = |genes: &[u8], least: usize| {
@@ -378,22 +380,30 @@ impl<'g> Search<'g> {
         let (begin, before) = (Instant::now(), bench.rate().0);
         let mut failed = None;
         let total = self.generations;
-        let found = nsga2::minimize(space.largest(), start, &options, |genes| evaluate(genes, least), &mut |done, population| {
-            let written = file.as_ref().map_or(Ok(()), |file| file.write(done, population));
-            progress(Progress { stage: "generations", done: done.min(total), total });
-            failed = written.err();
-            if failed.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        });
+        let found = nsga2::minimize(
+            space.largest(),
+            start,
+            &options,
+            |genes| evaluate(genes, least),
+            &mut |done, population| {
+                let written = file.as_ref().map_or(Ok(()), |file| file.write(done, population));
+                progress(Progress { stage: "generations", done: done.min(total), total });
+                failed = written.err();
+                if failed.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            },
+        );
         if let Some(error) = failed {
             return Err(error);
         }
         let (candidates, seconds_each) = bench.rate();
         let candidates = candidates - before;
-        let rate = Rate { candidates, seconds_each, per_second: candidates as f64 / begin.elapsed().as_secs_f64().max(1e-9) };
+        let rate =
+            Rate { candidates, seconds_each, per_second: candidates as f64 / begin.elapsed().as_secs_f64().max(1e-9) };
         let reference = self.reference.unwrap_or(&graph);
         let accuracies = [right(reference, &steering, &own)?, right(reference, &held_out, &others)?];
-        let genes: Vec<Vec<u8>> =
-            std::iter::once(space.exact()).chain(found.into_iter().filter(|one| one.score.violation == 0.0).map(|one| one.genes)).collect();
+        let genes: Vec<Vec<u8>> = std::iter::once(space.exact())
+            .chain(found.into_iter().filter(|one| one.score.violation == 0.0).map(|one| one.genes))
+            .collect();
         let configs: Vec<Config> = genes.iter().map(|genes| space.config(genes)).collect();
         let front = front::choose(self, &bench, (&samples, &held), accuracies, &configs, space.is_grouped())?;
         Ok((front, rate))

@@ -114,7 +114,8 @@ fn trials(arguments: &Arguments, sets: &[sets::Set], bench: &Bench, mut record: 
             }
             let measured = s < arguments.measured;
             let kept = fs::read(&file).ok().and_then(|text| serde_json::from_slice::<Trial>(&text).ok());
-            let kept = kept.filter(|trial| !measured || trial.designs.iter().all(|d| d.boards.len() == bench.boards.len()));
+            let kept =
+                kept.filter(|trial| !measured || trial.designs.iter().all(|d| d.boards.len() == bench.boards.len()));
             let trial = match kept {
                 Some(trial) => trial,
                 None => {

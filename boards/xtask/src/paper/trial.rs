@@ -229,7 +229,8 @@ impl Bench {
         boards: &[Board],
     ) -> Result<(Design, f64)> {
         let message = |error: tinymlp_codegen::Error| Error::new(error.to_string());
-        let compiled = builder(Builder::new(&files.model).calibration(&files.calibration)).compile().map_err(message)?;
+        let compiled =
+            builder(Builder::new(&files.model).calibration(&files.calibration)).compile().map_err(message)?;
         let (graph, plan) = (&compiled.graph, &compiled.plan);
         let network = Network::new(plan).context(|| format!("{} is no chain of layers", files.model.display()))?;
         let adders = |digits| Adders::new(&network, digits).accumulation();
