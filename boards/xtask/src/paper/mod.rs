@@ -13,6 +13,7 @@ use crate::out::outln;
 use crate::{markers, setup, workspace};
 use clap::Args;
 use serde::{Deserialize, Serialize};
+use sets::Set;
 use std::fs;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -98,37 +99,46 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-fn trials(arguments: &Arguments, sets: &[sets::Set], bench: &Bench, mut record: Record) -> Result<Record> {
-    let count = sets.len() * arguments.seeds.len();
+/// First all that the host says, seed by seed, then the boards: a run that is cut short has something of every set.
+fn trials(arguments: &Arguments, sets: &[Set], bench: &Bench, mut record: Record) -> Result<Record> {
     let start = Instant::now();
-    // Seed by seed: a run that is cut short has a seed of every set.
-    for (s, &seed) in arguments.seeds.iter().enumerate() {
-        for (k, set) in sets.iter().enumerate() {
-            let done = s * sets.len() + k;
-            let minutes = start.elapsed().as_secs_f64() / 60.0;
-            eprintln!("{} {}, seed {seed} ({} of {count}, {minutes:.0} min so far)", set.title, set.shape(), done + 1);
+    let say = |what: String| eprintln!("{:4.0} min  {what}", start.elapsed().as_secs_f64() / 60.0);
+    for &seed in &arguments.seeds {
+        for set in sets {
+            say(format!("{} {}, seed {seed}", set.title, set.shape()));
             let folder = folder(set.name, seed);
-            let file = folder.join("trial.json");
             if !arguments.resume && folder.exists() {
                 fs::remove_dir_all(&folder).context(|| format!("cannot remove {}", folder.display()))?;
             }
-            let measured = s < arguments.measured;
-            let kept = fs::read(&file).ok().and_then(|text| serde_json::from_slice::<Trial>(&text).ok());
-            let kept =
-                kept.filter(|trial| !measured || trial.designs.iter().all(|d| d.boards.len() == bench.boards.len()));
+            let kept = fs::read(folder.join(TRIAL)).ok().and_then(|text| serde_json::from_slice(&text).ok());
             let trial = match kept {
                 Some(trial) => trial,
-                None => {
-                    let trial = bench.run(set, seed, &folder, measured)?;
-                    let text = serde_json::to_vec_pretty(&trial).context(|| "cannot write JSON".into())?;
-                    fs::write(&file, text).context(|| format!("cannot write {}", file.display()))?;
-                    trial
-                }
+                None => bench.run(set, seed, &folder)?,
             };
+            save(&trial)?;
             record.trials.push(trial);
         }
     }
+    let measured = &arguments.seeds[..arguments.measured.min(arguments.seeds.len())];
+    // The two that are compared come first.
+    for design in [0, 2, 1, 3, 4] {
+        for trial in record.trials.iter_mut().filter(|trial| measured.contains(&trial.seed)) {
+            let Some(design) = trial.designs.get_mut(design) else { continue };
+            say(format!("{} of {}, seed {} on boards", design.name, trial.set, trial.seed));
+            bench.measure(&folder(&trial.set, trial.seed), design)?;
+            save(trial)?;
+        }
+    }
     Ok(record)
+}
+
+/// What is known of a trial, in its folder.
+const TRIAL: &str = "trial.json";
+
+fn save(trial: &Trial) -> Result<()> {
+    let path = folder(&trial.set, trial.seed).join(TRIAL);
+    let text = serde_json::to_vec_pretty(trial).context(|| "cannot write JSON".into())?;
+    fs::write(&path, text).context(|| format!("cannot write {}", path.display()))
 }
 
 fn folder(set: &str, seed: u64) -> PathBuf {

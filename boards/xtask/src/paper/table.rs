@@ -168,6 +168,7 @@ mod tests {
         let design = |name: &str, adders, instructions| Design {
             name: name.into(),
             missed: name == "2 %",
+            point: None,
             accuracy: 0.9,
             adders,
             adders_signed: adders + 1,

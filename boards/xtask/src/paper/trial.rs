@@ -40,12 +40,14 @@ pub struct Trial {
 }
 
 /// A network in integers.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Design {
     /// `int8`, `power of two`, or a budget.
     pub name: String,
     /// Of a budget that no point keeps to: this is the nearest point.
     pub missed: bool,
+    /// Of a budget, the file of its point, in the folder of the search.
+    pub point: Option<String>,
     /// Share of the test rows with the right class.
     pub accuracy: f64,
     /// Full adders of the sums, by the ones of the weights, as the printed networks are counted. Of `int8` with inputs
@@ -113,24 +115,21 @@ struct Budget {
 }
 
 impl Bench {
-    /// Trains, tunes, searches and measures. What the folder already holds is not made again.
-    pub fn run(&self, set: &Set, seed: u64, folder: &Path, measured: bool) -> Result<Trial> {
+    /// Trains, tunes and searches; gives accuracy and full adders. What the folder already holds is not made again.
+    pub fn run(&self, set: &Set, seed: u64, folder: &Path) -> Result<Trial> {
         let rows = set.rows()?;
-        let files = |part: &str| [folder.join(format!("{part}.npy")), folder.join(format!("{part}-labels.npy"))];
         fs::create_dir_all(folder).context(|| format!("cannot create {}", folder.display()))?;
-        let save = |part: &Part, [features, labels]: &[PathBuf; 2]| -> Result<()> {
-            for (path, width, values) in [(features, set.topology[0], &part.features), (labels, 1, &part.labels)] {
-                fs::write(path, write_npy(width, values)).context(|| format!("cannot write {}", path.display()))?;
+        for (name, part) in [(TRAINING, &rows.training), (TEST, &rows.test)] {
+            for (file, width, values) in [(name[0], set.topology[0], &part.features), (name[1], 1, &part.labels)] {
+                let path = folder.join(file);
+                fs::write(&path, write_npy(width, values)).context(|| format!("cannot write {}", path.display()))?;
             }
-            Ok(())
-        };
-        let (training, test) = (files("training"), files("test"));
-        save(&rows.training, &training)?;
-        save(&rows.test, &test)?;
-        let [float, tuned, found] = ["float.onnx", "tuned.onnx", "search"].map(|name| folder.join(name));
+        }
+        let [float, tuned, found] = [FLOAT, TUNED, SEARCH].map(|name| folder.join(name));
         let seed_text = seed.to_string();
         let common = |command: &mut Command| {
-            command.arg("--data").arg(&training[0]).arg("--labels").arg(&training[1]).args(["--seed", &seed_text]);
+            let [data, labels] = TRAINING.map(|name| folder.join(name));
+            command.arg("--data").arg(data).arg("--labels").arg(labels).args(["--seed", &seed_text]);
         };
         if !tuned.is_file() {
             self.command(folder, "tune", |tune| {
@@ -139,7 +138,8 @@ impl Bench {
                 tune.arg("--allow-missing-classes").arg("--float-output").arg(&float).arg("--output").arg(&tuned);
             })?;
         }
-        if !found.join("front.json").is_file() {
+        let path = found.join("front.json");
+        if !path.is_file() {
             let searched = self.command(folder, "search", |search| {
                 common(search);
                 search.args(["--target", "cortex-m0", "--objective", "adders"]).args(&self.effort);
@@ -149,48 +149,32 @@ impl Bench {
                 search.arg("--reference").arg(&float).arg("--out").arg(&found).arg(&tuned);
             });
             // It also fails where a budget is not met, after it wrote all files.
-            if !found.join("front.json").is_file() {
+            if !path.is_file() {
                 searched?;
             }
         }
-        let path = found.join("front.json");
         let text = fs::read(&path).context(|| format!("cannot read {}", path.display()))?;
         let front: Front = serde_json::from_slice(&text).context(|| format!("cannot read {}", path.display()))?;
 
-        let files = |model: &Path| Files {
-            model: model.into(),
-            calibration: training[0].clone(),
-            inputs: test[0].clone(),
-            labels: Some(test[1].clone()),
-        };
-        let (float_files, tuned_files) = (files(&float), files(&tuned));
-        let usual = |builder: Builder| builder.arg_max().allow_constant_columns();
-        let boards: &[Board] = if measured { &self.boards } else { &[] };
-        let (mut int8, float_accuracy) = self.design("int8", &float_files, &usual, boards)?;
-        let narrow = |builder: Builder| usual(builder).input_bits(4);
-        let (exact, _) = self.design("int8", &float_files, &narrow, &[])?;
+        let (mut int8, float_accuracy) =
+            Self::design(folder, Design { name: "int8".into(), ..Design::default() }, None)?;
+        let (exact, _) = Self::design(folder, int8.clone(), Some(4))?;
         (int8.adders, int8.adders_signed) = (exact.adders, exact.adders_signed);
-        let mut designs = vec![int8, self.design("power of two", &tuned_files, &usual, boards)?.0];
-        // Budgets may name one point several times.
-        let mut points: Vec<(&str, Design)> = Vec::new();
+        let tuned = Design { name: "power of two".into(), ..Design::default() };
+        let mut designs = vec![int8, Self::design(folder, tuned, None)?.0];
         for budget in &front.budgets {
             let name = budget.point.as_deref().or(budget.nearest.as_deref());
             let point = name.and_then(|name| front.points.iter().find(|point| point.name == name));
             let Some(point) = point else {
                 return Err(Error::new(format!("{} names no point for a budget", path.display())));
             };
-            let known = points.iter().find(|(name, _)| *name == point.name).map(|(_, design)| design.clone());
-            let design = match known {
-                Some(design) => design,
-                None => {
-                    let file = found.join(&point.file);
-                    let builder = |builder: Builder| usual(builder).quantization(&file);
-                    self.design("", &tuned_files, &builder, boards)?.0
-                }
+            let design = Design {
+                name: format!("{:.0} %", 100.0 * budget.max_drop),
+                missed: budget.point.is_none(),
+                point: Some(point.file.clone()),
+                ..Design::default()
             };
-            points.push((&point.name, design.clone()));
-            let title = format!("{:.0} %", 100.0 * budget.max_drop);
-            designs.push(Design { name: title, missed: budget.point.is_none(), ..design });
+            designs.push(Self::design(folder, design, None)?.0);
         }
         Ok(Trial {
             set: set.name.into(),
@@ -220,56 +204,83 @@ impl Bench {
         Err(Error::new(format!("tinymlp {name} failed:\n{}", String::from_utf8_lossy(&output.stderr))))
     }
 
-    /// Compiles a network and measures it; also gives the accuracy of the float network.
-    fn design(
-        &self,
-        name: &str,
-        files: &Files,
-        builder: &dyn Fn(Builder) -> Builder,
-        boards: &[Board],
-    ) -> Result<(Design, f64)> {
+    /// Compiles a design and fills in what the host knows of it; also gives the accuracy of the float network.
+    fn design(folder: &Path, mut design: Design, input_bits: Option<u32>) -> Result<(Design, f64)> {
         let message = |error: tinymlp_codegen::Error| Error::new(error.to_string());
-        let compiled =
-            builder(Builder::new(&files.model).calibration(&files.calibration)).compile().map_err(message)?;
+        let files = design.files(folder);
+        let mut builder = design.builder(folder, Builder::new(&files.model).calibration(&files.calibration));
+        if let Some(bits) = input_bits {
+            builder = builder.input_bits(bits);
+        }
+        let compiled = builder.compile().map_err(message)?;
         let (graph, plan) = (&compiled.graph, &compiled.plan);
         let network = Network::new(plan).context(|| format!("{} is no chain of layers", files.model.display()))?;
         let adders = |digits| Adders::new(&network, digits).accumulation();
-        let inputs = data::load(&files.inputs).map_err(message)?;
-        let rows = data::Rows::new(graph, &inputs, &files.inputs).map_err(message)?;
+        (design.adders, design.adders_signed) = (adders(Digits::Binary), adders(Digits::Signed));
+        let rows =
+            data::Rows::new(graph, &data::load(&files.inputs).map_err(message)?, &files.inputs).map_err(message)?;
         let labels = files.labels.as_ref().map(|file| data::load_labels(file, rows.len(), classes(graph)));
         let labels = labels.transpose().map_err(message)?;
         let found = evaluate(graph, plan, &rows, labels.as_deref(), &mut |_| {}).figures;
-        let measured = boards.iter().map(|board| self.measure(files, builder, board)).collect::<Result<_>>()?;
-        let design = Design {
-            name: name.into(),
-            missed: false,
-            accuracy: found.quantized_accuracy.unwrap_or_default(),
-            adders: adders(Digits::Binary),
-            adders_signed: adders(Digits::Signed),
-            boards: measured,
-        };
+        design.accuracy = found.quantized_accuracy.unwrap_or_default();
         Ok((design, found.float_accuracy.unwrap_or_default()))
     }
 
-    /// Runs a network on a board, in whichever emission is predicted to be better there.
-    fn measure(&self, files: &Files, builder: &dyn Fn(Builder) -> Builder, board: &Board) -> Result<Measured> {
-        let configure = |b: Builder| builder(b).target(board.kernels()).emission(Emission::Auto);
-        let simulated = artifact::simulate(files, configure, Some(self.rows))?;
-        let options = Options { opt: Opt::Speed, limit: Duration::from_secs(600) };
-        let report = emulate::run(board, &simulated.artifact, options);
-        artifact::discard(&simulated.artifact)?;
-        let report = report?;
-        report.verdict()?;
-        let layers = &simulated.compiled.report.layers;
-        Ok(Measured {
-            core: board.core.clone(),
-            straight_line: layers.iter().any(|layer| layer.kernel == "Bespoke"),
-            instructions: report.instructions_mean,
-            flash_bytes: report.flash_bytes,
-            ram_bytes: report.ram_bytes + i64::from(report.stack_bytes),
-        })
+    /// Runs a design on the boards that it did not run on yet, in whichever emission is predicted to be better there.
+    pub fn measure(&self, folder: &Path, design: &mut Design) -> Result<()> {
+        for board in &self.boards {
+            if design.boards.iter().any(|measured| measured.core == board.core) {
+                continue;
+            }
+            let files = design.files(folder);
+            let configure = |b: Builder| design.builder(folder, b).target(board.kernels()).emission(Emission::Auto);
+            let simulated = artifact::simulate(&files, configure, Some(self.rows))?;
+            let options = Options { opt: Opt::Speed, limit: Duration::from_secs(600) };
+            let report = emulate::run(board, &simulated.artifact, options);
+            artifact::discard(&simulated.artifact)?;
+            let report = report?;
+            report.verdict()?;
+            let layers = &simulated.compiled.report.layers;
+            design.boards.push(Measured {
+                core: board.core.clone(),
+                straight_line: layers.iter().any(|layer| layer.kernel == "Bespoke"),
+                instructions: report.instructions_mean,
+                flash_bytes: report.flash_bytes,
+                ram_bytes: report.ram_bytes + i64::from(report.stack_bytes),
+            });
+        }
+        Ok(())
     }
 }
+
+impl Design {
+    /// Model and data in the trial's folder.
+    fn files(&self, folder: &Path) -> Files {
+        Files {
+            model: folder.join(if self.name == "int8" { FLOAT } else { TUNED }),
+            calibration: folder.join(TRAINING[0]),
+            inputs: folder.join(TEST[0]),
+            labels: Some(folder.join(TEST[1])),
+        }
+    }
+
+    fn builder(&self, folder: &Path, builder: Builder) -> Builder {
+        let builder = builder.arg_max().allow_constant_columns();
+        match &self.point {
+            Some(file) => builder.quantization(folder.join(SEARCH).join(file)),
+            None => builder,
+        }
+    }
+}
+
+/// Files of a trial: inputs and labels.
+const TRAINING: [&str; 2] = ["training.npy", "training-labels.npy"];
+const TEST: [&str; 2] = ["test.npy", "test-labels.npy"];
+/// The float network, and the tuned one.
+const FLOAT: &str = "float.onnx";
+const TUNED: &str = "tuned.onnx";
+/// The folder of the search.
+const SEARCH: &str = "search";
 
 /// The boards that are measured: small cores with and without a multiplier, and one that is not small.
 pub fn boards() -> Result<Vec<Board>> {
