@@ -123,9 +123,7 @@ impl Network {
                 (network.last, chosen) = (arg_max.last, true);
             } else if let Some(arg_max) = step.kernel.arg_max_bits() {
                 let classes = network.layers.last().map_or(0, |layer| layer.outputs);
-                if arg_max.extents != [1, classes, 1]
-                    || network.layers.last().is_none_or(|l| l.result != Activation::Sums)
-                {
+                if arg_max.extents != [1, classes, 1] || network.layers.last().is_none_or(|l| l.result != Activation::Sums) {
                     return Err(refused(step, "does not choose one class by the sums of the layer before"));
                 }
                 (network.tree, chosen) = (Some(arg_max.tree.clone()), true);
@@ -158,6 +156,48 @@ impl Network {
         let mut found = Vec::with_capacity(samples.len());
         self.choose(samples, |_, classes| found.extend(classes.iter().map(|&c| c as usize)));
         found
+    }
+
+    /// The mean of each sum over the rows, by layer and output.
+    pub fn means(&self, samples: &Samples) -> Vec<Vec<f64>> {
+        let mut means: Vec<Vec<f64>> = self.layers.iter().map(|layer| vec![0.0; layer.outputs]).collect();
+        self.clone().walk(samples, &mut |layer, output, mean| {
+            means[layer][output] = mean;
+            0
+        });
+        means
+    }
+
+    /// Moves the biases, layer after layer, so that the means of the sums over the rows are those given, as
+    /// [`Network::means`] has them: what is left out of a sum is then missed by what it varies alone.
+    pub fn balance(&mut self, samples: &Samples, means: &[Vec<f64>]) {
+        self.walk(samples, &mut |layer, output, mean| (means[layer][output] - mean).round() as i32);
+    }
+
+    /// Calls `bias` with every layer, output and mean sum, and adds what it gives to the bias.
+    fn walk(&mut self, samples: &Samples, bias: &mut dyn FnMut(usize, usize, f64) -> i32) {
+        let rows = samples.len();
+        let mut operands = Vec::<Vec<i16>>::new();
+        for l in 0..self.layers.len() {
+            let mut results = Vec::new();
+            for o in 0..self.layers[l].outputs {
+                let x = if l == 0 { &samples.columns } else { &operands };
+                let mut sums = vec![0; rows];
+                for block in samples.blocks() {
+                    self.layers[l].sums(o, |i| &x[i][block.clone()], &mut sums[block.clone()]);
+                }
+                let mean = sums.iter().map(|&sum| f64::from(sum)).sum::<f64>() / rows.max(1) as f64;
+                let moved = bias(l, o, mean);
+                self.layers[l].bias[o] = self.layers[l].bias[o].saturating_add(moved);
+                if l + 1 < self.layers.len() {
+                    sums.iter_mut().for_each(|sum| *sum = sum.saturating_add(moved));
+                    let mut y = vec![0; rows];
+                    self.layers[l].activate(o, &sums, &mut y);
+                    results.push(y);
+                }
+            }
+            operands = results;
+        }
     }
 
     /// The last layer's results, by output and row.
@@ -463,6 +503,8 @@ pub struct Incremental<'s> {
     /// By layer, output and row; none of the last layer.
     activations: Vec<Vec<Vec<i16>>>,
     correct: usize,
+    /// What the means of the sums are kept at.
+    means: Option<Vec<Vec<f64>>>,
 }
 
 /// Another mask of a summand.
@@ -499,7 +541,13 @@ impl<'s> Incremental<'s> {
             sums.push(own);
         }
         let correct = network.correct(samples);
-        Self { network, samples, sums, activations, correct }
+        Self { network, samples, sums, activations, correct, means: None }
+    }
+
+    /// Evaluates a network whose biases follow every change: see [`Network::balance`].
+    pub fn balanced(mut network: Network, samples: &'s Samples, means: Vec<Vec<f64>>) -> Self {
+        network.balance(samples, &means);
+        Self { means: Some(means), ..Self::new(network, samples) }
     }
 
     /// The network.
@@ -520,13 +568,14 @@ impl<'s> Incremental<'s> {
         let (mut sums, mut y) = ([0; BLOCK], [0; BLOCK]);
         let last = network.layers.len() - 1;
         let mut correct = 0;
+        let bias = if self.means.is_some() { -self.moved(change).0.round() as i32 } else { 0 };
         for rows in self.samples.blocks() {
             let n = rows.len();
             choice.start(n);
             if change.layer == last {
                 for o in 0..network.classes() {
                     if o == change.output {
-                        self.changed(change, rows.clone(), &mut sums[..n]);
+                        self.changed(change, bias, rows.clone(), &mut sums[..n]);
                     } else {
                         sums[..n].copy_from_slice(&self.sums[last][o][rows.clone()]);
                     }
@@ -535,7 +584,7 @@ impl<'s> Incremental<'s> {
                 }
             } else {
                 let next = &network.layers[change.layer + 1];
-                self.changed(change, rows.clone(), &mut sums[..n]);
+                self.changed(change, bias, rows.clone(), &mut sums[..n]);
                 network.layers[change.layer].activate(change.output, &sums[..n], &mut y[..n]);
                 let before = &self.activations[change.layer][change.output][rows.clone()];
                 for o in 0..next.outputs {
@@ -568,15 +617,28 @@ impl<'s> Incremental<'s> {
         self.sums.iter().map(|layer| layer.iter().map(variance).sum()).collect()
     }
 
-    /// By how much a change would move the sums of its output: the mean square over the rows.
+    /// By how much a change would move the sums of its output: the mean square over the rows, around the mean where biases
+    /// follow.
     pub fn disturbance(&self, change: Change) -> f64 {
+        let (mean, square) = self.moved(change);
+        if self.means.is_some() { square - mean.powi(2) } else { square }
+    }
+
+    /// Mean and mean square of what a change adds to the sums of its output.
+    fn moved(&self, change: Change) -> (f64, f64) {
         let layer = &self.network.layers[change.layer];
         let at = change.output * layer.inputs + change.input;
-        let (w, mask, zero) = (layer.weight[at], layer.masks[at], i32::from(layer.zero));
+        let (w, mask, zero) = (f64::from(layer.weight[at]), layer.masks[at], i32::from(layer.zero));
         let term = |x: i16, mask: u8| if mask == 0 { 0 } else { i32::from(x & i16::from(mask)) - zero };
         let x = &self.operands(change.layer)[change.input];
-        let moved: i64 = x.iter().map(|&x| i64::from(term(x, mask) - term(x, change.mask)).pow(2)).sum();
-        f64::from(w).powi(2) * moved as f64 / x.len().max(1) as f64
+        let (mut sum, mut square) = (0i64, 0i64);
+        for &x in x {
+            let moved = i64::from(term(x, change.mask) - term(x, mask));
+            sum += moved;
+            square += moved * moved;
+        }
+        let rows = x.len().max(1) as f64;
+        (w * sum as f64 / rows, w.powi(2) * square as f64 / rows)
     }
 
     /// What a layer reads, by input and row.
@@ -588,14 +650,16 @@ impl<'s> Incremental<'s> {
     pub fn apply(&mut self, change: Change) {
         let layer = &mut self.network.layers[change.layer];
         layer.masks[change.output * layer.inputs + change.input] = change.mask;
-        *self = Self::new(
-            std::mem::replace(&mut self.network, Network { layers: Vec::new(), last: false, tree: None }),
-            self.samples,
-        );
+        let nothing = Network { layers: Vec::new(), last: false, tree: None };
+        let network = std::mem::replace(&mut self.network, nothing);
+        *self = match self.means.take() {
+            Some(means) => Self::balanced(network, self.samples, means),
+            None => Self::new(network, self.samples),
+        };
     }
 
-    /// The sums of the changed output.
-    fn changed(&self, change: Change, rows: Range<usize>, sums: &mut [i32]) {
+    /// The sums of the changed output, with so much more of a bias.
+    fn changed(&self, change: Change, bias: i32, rows: Range<usize>, sums: &mut [i32]) {
         let layer = &self.network.layers[change.layer];
         let at = change.output * layer.inputs + change.input;
         let (w, mask) = (layer.weight[at], layer.masks[at]);
@@ -604,7 +668,7 @@ impl<'s> Incremental<'s> {
         add(sums, w, (x, change.mask), (x, mask));
         // A summand that goes takes its part of the operand's zero with it.
         let zeros = i32::from(mask != 0) - i32::from(change.mask != 0);
-        let zeros = zeros * i32::from(w) * i32::from(layer.zero);
+        let zeros = bias + zeros * i32::from(w) * i32::from(layer.zero);
         sums.iter_mut().for_each(|sum| *sum += zeros);
     }
 }

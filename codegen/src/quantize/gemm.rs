@@ -55,8 +55,9 @@ pub(super) fn lower(q: &mut Quantizer, k: usize, node: &Node, weight: &[f32], bi
         let mut s = best.unwrap_or(step.unwrap_or(1.0) / 4096.0 / x.scale);
         // A bias far larger than the weights, or int16 activations, may need coarser weights to fit an i32.
         let channel = loop {
-            let channel =
-                quantize_row(&row, b.into(), s, &operand, |i, w| if dropped(i) { 0 } else { format.round(w) });
+            // Of biases that are given, the scale is, too.
+            let b = config.bias.as_ref().map_or(b.into(), |bias| f64::from(bias[o]) * (x.scale * s));
+            let channel = quantize_row(&row, b, s, &operand, |i, w| if dropped(i) { 0 } else { format.round(w) });
             if channel.bound <= i64::from(i32::MAX) {
                 break channel;
             }

@@ -1,5 +1,6 @@
 //! What a candidate is worth: rows that it gets right, and what it costs.
 
+use super::space::Space;
 use super::{Device, Objective};
 use crate::approximate::adders::{Adders, Digits};
 use crate::approximate::network::{Network, Samples};
@@ -68,8 +69,7 @@ impl<'a> Bench<'a> {
         let rows = rows.filtered(|row| row % step == 0);
         let step = rows.len().div_ceil(SEEN).max(1);
         let seen = rows.filtered(|row| row % step == 0);
-        let weights =
-            graph.nodes.iter().map(|node| if let Op::Gemm { weight, .. } = &node.op { weight.len() } else { 0 });
+        let weights = graph.nodes.iter().map(|node| if let Op::Gemm { weight, .. } = &node.op { weight.len() } else { 0 });
         let emission = emission.or((weights.sum::<usize>() > STRAIGHT).then_some(Emission::Tables));
         let calibration = calibrate(graph, &rows, StuckColumns::Allowed)?;
         let (nanoseconds, candidates) = (AtomicU64::new(0), AtomicU64::new(0));
@@ -91,23 +91,6 @@ impl<'a> Bench<'a> {
         let plan = self.plan(config)?;
         let network = Network::new(&plan)?;
         Ok((plan, network))
-    }
-
-    /// Rows that a candidate gets right, and the cost that is minimized.
-    pub(super) fn measure(&self, config: &Config, samples: &Samples) -> Result<(usize, f64)> {
-        let start = Instant::now();
-        let (plan, network) = self.network(config)?;
-        let right = network.correct(samples);
-        let cost = match self.objective {
-            Objective::Adders => {
-                let adders = Adders::new(&network, Digits::Binary);
-                (adders.accumulation() + adders.comparators) as f64
-            }
-            _ => self.predict(&plan, config, &self.seen)?.map_or(0.0, |(_, p)| price(self.objective, &p)),
-        };
-        self.nanoseconds.fetch_add(start.elapsed().as_nanos() as u64, Ordering::Relaxed);
-        self.candidates.fetch_add(1, Ordering::Relaxed);
-        Ok((right, cost))
     }
 
     /// Candidates that were measured, and the mean seconds that one took a core.
@@ -150,6 +133,81 @@ impl<'a> Bench<'a> {
             }
         }
         Ok(best)
+    }
+}
+
+/// Genes become candidates, whose biases keep the means of all sums over the steering rows at what they are without any
+/// approximation: what is left out of a sum is missed by what it varies alone. (The papers' circuits keep their biases.)
+pub(super) struct Trial<'a> {
+    bench: &'a Bench<'a>,
+    space: &'a Space,
+    samples: &'a Samples,
+    /// By layer and output, in real numbers.
+    means: Vec<Vec<f64>>,
+}
+
+/// What genes stand for.
+pub(super) struct Candidate {
+    pub(super) config: Config,
+    pub(super) plan: Plan,
+    /// With balanced biases, unlike the plan.
+    pub(super) network: Network,
+    /// What the means of its sums are kept at.
+    pub(super) means: Vec<Vec<f64>>,
+}
+
+impl<'a> Trial<'a> {
+    /// `base` is the network as its quantization has it. Layers whose scale it gives were tuned, and keep the means of
+    /// their integers; others keep those of the float network.
+    pub(super) fn new(bench: &'a Bench<'a>, space: &'a Space, samples: &'a Samples, base: &Network) -> Self {
+        let (_, units) = space.config(&space.exact());
+        let own = base.means(samples);
+        let means = base.layers.iter().zip(space.tuned()).enumerate().map(|(k, (layer, tuned))| {
+            let node = bench.graph.nodes.iter().find(|node| node.name == layer.name);
+            let float = node.and_then(|node| bench.calibration.tensors[node.output].as_ref()).filter(|_| !tuned);
+            let real = |(mean, unit): (&f64, &f64)| mean * unit;
+            float.map_or_else(|| own[k].iter().zip(&units[k]).map(real).collect(), |s| s.mean.clone())
+        });
+        Self { bench, space, samples, means: means.collect() }
+    }
+
+    /// What genes stand for.
+    pub(super) fn candidate(&self, genes: &[u8]) -> Result<Candidate> {
+        let (config, units) = self.space.config(genes);
+        let (plan, mut network) = self.bench.network(&config)?;
+        let integer = |(real, units): (&Vec<f64>, &Vec<f64>)| real.iter().zip(units).map(|(r, u)| r / u).collect();
+        let means: Vec<Vec<f64>> = self.means.iter().zip(&units).map(integer).collect();
+        network.balance(self.samples, &means);
+        Ok(Candidate { config, plan, network, means })
+    }
+
+    /// The quantization that genes stand for, with the biases that are not the model's own.
+    pub(super) fn config(&self, genes: &[u8]) -> Result<Config> {
+        let Candidate { mut config, plan, network, .. } = self.candidate(genes)?;
+        for (balanced, own) in network.layers.iter().zip(Network::new(&plan)?.layers) {
+            if let Some(layer) = config.layers.get_mut(&balanced.name).filter(|_| balanced.bias != own.bias) {
+                layer.bias = Some(balanced.bias.clone());
+            }
+        }
+        Ok(config)
+    }
+
+    /// Rows that a candidate gets right, and the cost that is minimized.
+    pub(super) fn measure(&self, genes: &[u8]) -> Result<(usize, f64)> {
+        let start = Instant::now();
+        let Candidate { config, plan, network, .. } = self.candidate(genes)?;
+        let right = network.correct(self.samples);
+        let bench = self.bench;
+        let cost = match bench.objective {
+            Objective::Adders => {
+                let adders = Adders::new(&network, Digits::Binary);
+                (adders.accumulation() + adders.comparators) as f64
+            }
+            _ => bench.predict(&plan, &config, &bench.seen)?.map_or(0.0, |(_, p)| price(bench.objective, &p)),
+        };
+        bench.nanoseconds.fetch_add(start.elapsed().as_nanos() as u64, Ordering::Relaxed);
+        bench.candidates.fetch_add(1, Ordering::Relaxed);
+        Ok((right, cost))
     }
 }
 

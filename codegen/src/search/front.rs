@@ -6,7 +6,8 @@
 //!
 //! - its accuracy on the rows held out does, and
 //! - its *expected* accuracy does: that of all rows, after the steering rows are corrected by what the points of the front
-//!   lose in the mean from the steering rows to those held out (each relative to the reference on the same rows). All
+//!   lose in the mean from the steering rows to those held out (each relative to the reference on the same rows, and of the
+//!   points alone that lose no more than twice the largest budget on the steering rows). All
 //!   rows together scatter less than those held out alone.
 //!
 //! Neither test rows nor anything else choose.
@@ -60,6 +61,9 @@ pub struct Front {
     pub grouped: bool,
     /// Whether builds have to accept constant columns in the calibration data.
     pub constant_columns: bool,
+    /// The rows held out, by their place in the data.
+    #[serde(skip)]
+    pub held_out: Vec<usize>,
     /// The calibration rows, and their width.
     #[serde(skip)]
     pub calibration: (usize, Vec<f32>),
@@ -133,8 +137,11 @@ pub(super) fn choose(
     }
     let drop = |accuracies: &[f64; 2]| [references[0] - accuracies[0], references[1] - accuracies[1]];
     let (_, searched) = measured.split_at(1);
-    let gaps = searched.iter().map(|(_, _, accuracies, _)| drop(accuracies)).map(|[own, other]| other - own);
-    let optimism = (gaps.sum::<f64>() / searched.len().max(1) as f64).max(0.0);
+    // Of points that no budget comes near to, nobody asks.
+    let near = 2.0 * search.budgets.iter().copied().fold(0.0, f64::max);
+    let drops = searched.iter().map(|(_, _, accuracies, _)| drop(accuracies)).filter(|drops| drops[0] <= near);
+    let gaps: Vec<f64> = drops.map(|[own, other]| other - own).collect();
+    let optimism = (gaps.iter().sum::<f64>() / gaps.len().max(1) as f64).max(0.0);
     let weights = [steering.len() as f64, held_out.len() as f64];
     let mut rated: Vec<Rated> = measured
         .into_iter()
@@ -203,6 +210,7 @@ pub(super) fn choose(
         budgets,
         grouped,
         constant_columns: bench.has_constant_columns(),
+        held_out: Vec::new(),
         calibration: (values.len() / rows.len().max(1), values),
     })
 }

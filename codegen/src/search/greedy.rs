@@ -2,6 +2,7 @@
 //! accuracy for what they save.
 
 use super::Objective;
+use super::evaluate::Candidate;
 use super::space::{Masks, Space};
 use crate::approximate::adders::{Digits, neuron};
 use crate::approximate::digits::signed_digits;
@@ -19,13 +20,13 @@ const STEP: usize = 24;
 pub(super) fn seeds(
     space: &Space,
     start: &[u8],
-    network: &Network,
+    candidate: &Candidate,
     samples: &Samples,
     (objective, least, threads): (Objective, usize, NonZeroUsize),
 ) -> Vec<Vec<u8>> {
     let mut seeds = Vec::new();
     for disturbance in DISTURBANCE {
-        let mut state = Incremental::new(network.clone(), samples);
+        let mut state = Incremental::balanced(candidate.network.clone(), samples, candidate.means.clone());
         while state.correct() >= least && state.correct() > 0 {
             if !pass(space, &mut state, samples, (objective, disturbance, threads)) {
                 break;

@@ -18,7 +18,7 @@ pub mod nsga2;
 mod plot;
 mod space;
 mod state;
-#[cfg(test)]
+#[cfg(all(test, feature = "tune"))]
 mod tests;
 
 pub use evaluate::Cost;
@@ -34,7 +34,7 @@ use crate::graph::{Graph, Kind, Op};
 use crate::quantize::config::Config;
 use crate::quantize::format::Format;
 use crate::target::{Core, Emission, Target};
-use evaluate::Bench;
+use evaluate::{Bench, Candidate, Trial};
 use nsga2::{Score, Start};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -44,7 +44,6 @@ use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::str::FromStr;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 /// Share of the exact network's accuracy below which nothing is searched, as in the paper.
@@ -301,8 +300,7 @@ impl<'g> Search<'g> {
             wrong("labels", reason, &format!("labels count from 0 to {}", classes - 1));
         }
         if let Some(reference) = self.reference {
-            let lengths =
-                |graph: &Graph| -> Vec<usize> { graph.inputs.iter().map(|&id| graph.tensors[id].len()).collect() };
+            let lengths = |graph: &Graph| -> Vec<usize> { graph.inputs.iter().map(|&id| graph.tensors[id].len()).collect() };
             if lengths(reference) != lengths(self.graph) {
                 let reason = format!("takes {:?} values, the model {:?}", lengths(reference), lengths(self.graph));
                 wrong("reference", reason, "give the float model that the searched one was made from");
@@ -349,12 +347,12 @@ impl<'g> Search<'g> {
         let [(steering, own), (held_out, others)] = [part(&training), part(&validation)];
         let bench = Bench::new(&graph, &steering, (self.objective, self.target, self.emission))?;
         let (plan, network) = bench.network(&self.base)?;
-        let space =
-            Space::new(&graph, &bench.calibration, (&self.base, &plan, &network), &self.formats, self.objective);
+        let space = Space::new(&graph, &bench.calibration, (&self.base, &plan, &network), &self.formats, self.objective);
         let samples = Samples::new(&plan, &steering, &own);
         let held = Samples::new(&plan, &held_out, &others);
+        let trial = Trial::new(&bench, &space, &samples, &network);
         let evaluate = |genes: &[u8], least: usize| {
-            bench.measure(&space.config(genes), &samples).map_or(
+            trial.measure(genes).map_or(
                 // What has no plan, such as sums that do not fit, is the worst.
                 Score { objectives: [1.0, f64::MAX], violation: f64::MAX },
                 |(right, cost)| Score {
@@ -363,12 +361,12 @@ impl<'g> Search<'g> {
                 },
             )
         };
-        let (exact, _) = bench.measure(&space.config(&space.exact()), &samples)?;
+        let (exact, _) = trial.measure(&space.exact())?;
         let least = (exact as f64 * LEAST) as usize;
         let file = state.map(|path| state::File::new(path, self, &space, (rows, labels)));
         let start = match file.as_ref().map(state::File::read).transpose()?.flatten() {
             Some((done, population)) => Start::After(done, population),
-            None => Start::First(self.first(&space, &bench, &samples, least, progress)),
+            None => Start::First(self.first(&space, &trial, &samples, least, progress)),
         };
         let options = nsga2::Options {
             population: self.population,
@@ -380,32 +378,25 @@ impl<'g> Search<'g> {
         let (begin, before) = (Instant::now(), bench.rate().0);
         let mut failed = None;
         let total = self.generations;
-        let found = nsga2::minimize(
-            space.largest(),
-            start,
-            &options,
-            |genes| evaluate(genes, least),
-            &mut |done, population| {
-                let written = file.as_ref().map_or(Ok(()), |file| file.write(done, population));
-                progress(Progress { stage: "generations", done: done.min(total), total });
-                failed = written.err();
-                if failed.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-            },
-        );
+        let found = nsga2::minimize(space.largest(), start, &options, |genes| evaluate(genes, least), &mut |done, population| {
+            let written = file.as_ref().map_or(Ok(()), |file| file.write(done, population));
+            progress(Progress { stage: "generations", done: done.min(total), total });
+            failed = written.err();
+            if failed.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
         if let Some(error) = failed {
             return Err(error);
         }
         let (candidates, seconds_each) = bench.rate();
         let candidates = candidates - before;
-        let rate =
-            Rate { candidates, seconds_each, per_second: candidates as f64 / begin.elapsed().as_secs_f64().max(1e-9) };
+        let rate = Rate { candidates, seconds_each, per_second: candidates as f64 / begin.elapsed().as_secs_f64().max(1e-9) };
         let reference = self.reference.unwrap_or(&graph);
         let accuracies = [right(reference, &steering, &own)?, right(reference, &held_out, &others)?];
-        let genes: Vec<Vec<u8>> = std::iter::once(space.exact())
-            .chain(found.into_iter().filter(|one| one.score.violation == 0.0).map(|one| one.genes))
-            .collect();
-        let configs: Vec<Config> = genes.iter().map(|genes| space.config(genes)).collect();
-        let front = front::choose(self, &bench, (&samples, &held), accuracies, &configs, space.is_grouped())?;
+        let genes: Vec<Vec<u8>> =
+            std::iter::once(space.exact()).chain(found.into_iter().filter(|one| one.score.violation == 0.0).map(|one| one.genes)).collect();
+        let configs: Vec<Config> = genes.iter().map(|genes| trial.config(genes)).collect::<Result<_>>()?;
+        let mut front = front::choose(self, &bench, (&samples, &held), accuracies, &configs, space.is_grouped())?;
+        front.held_out = validation;
         Ok((front, rate))
     }
 
@@ -414,26 +405,24 @@ impl<'g> Search<'g> {
     fn first(
         &self,
         space: &Space,
-        bench: &Bench,
+        trial: &Trial,
         samples: &Samples,
         least: usize,
         progress: &dyn Fn(Progress),
     ) -> Vec<Vec<u8>> {
-        let starts: Vec<(Vec<u8>, crate::approximate::network::Network)> = space
+        let starts: Vec<(Vec<u8>, Candidate)> = space
             .starts()
             .into_iter()
-            .filter_map(|genes| Some((bench.network(&space.config(&genes)).ok()?.1, genes)))
-            .filter(|(network, _)| network.correct(samples) >= least)
-            .map(|(network, genes)| (genes, network))
+            .filter_map(|genes| Some((trial.candidate(&genes).ok()?, genes)))
+            .filter(|(candidate, _)| candidate.network.correct(samples) >= least)
+            .map(|(candidate, genes)| (genes, candidate))
             .collect();
         let mut first: Vec<Vec<u8>> = starts.iter().map(|(genes, _)| genes.clone()).collect();
-        let done = AtomicUsize::new(0);
         let options = (self.objective, least, self.threads);
         let mut greedy = Vec::new();
-        for (genes, network) in &starts {
-            greedy.extend(greedy::seeds(space, genes, network, samples, options));
-            let done = done.fetch_add(1, Ordering::Relaxed) + 1;
-            progress(Progress { stage: "greedy starts", done, total: starts.len() });
+        for (done, (genes, candidate)) in starts.iter().enumerate() {
+            greedy.extend(greedy::seeds(space, genes, candidate, samples, options));
+            progress(Progress { stage: "greedy starts", done: done + 1, total: starts.len() });
         }
         first.truncate(self.population / 4);
         let room = self.population / 2;

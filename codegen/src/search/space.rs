@@ -307,9 +307,10 @@ impl Space {
         genes
     }
 
-    /// The quantization that genes stand for.
-    pub(super) fn config(&self, genes: &[u8]) -> Config {
+    /// The quantization that genes stand for, and by layer and output the real size of 1 in its sums.
+    pub(super) fn config(&self, genes: &[u8]) -> (Config, Vec<Vec<f64>>) {
         let mut config = self.base.clone();
+        let mut units = Vec::with_capacity(self.layers.len());
         let mut x = self.input;
         for layer in &self.layers {
             let variant = &layer.variants[layer.format.map_or(0, |gene| usize::from(genes[gene]))];
@@ -344,13 +345,19 @@ impl Space {
                 (None, None) => None,
             };
             own.masks = masks;
+            units.push((0..layer.outputs).map(|o| x.scale * own.scale.as_ref().map_or(1.0, |s| s.of(o))).collect());
             config.layers.insert(layer.name.clone(), own);
             x = y;
         }
         if let Some(value) = self.arg_max.map(|gene| genes[gene]).filter(|&value| value > 0) {
             config.argmax = Some(ArgMaxConfig { bits: Some((COMPARED - value).into()), ..ArgMaxConfig::default() });
         }
-        config
+        (config, units)
+    }
+
+    /// By layer, whether its scale of weights is the base's, which then was tuned with its biases.
+    pub(super) fn tuned(&self) -> impl Iterator<Item = bool> {
+        self.layers.iter().map(|layer| self.base.layer(&layer.name).scale.is_some())
     }
 }
 
