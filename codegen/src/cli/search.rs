@@ -96,10 +96,9 @@ pub(super) fn run(options: &Options) -> Result<()> {
     let model = problems.take(model(&options.model, options.quantization.as_deref()));
     let reference = options.reference.as_ref().and_then(|file| problems.take(self::model(file, None)));
     let data = problems.take(data::load(&options.data));
-    let rows = model
-        .as_ref()
-        .zip(data)
-        .and_then(|((_, graph, _), data)| problems.take(Rows::new(graph, &data, &options.data)));
+    let rows = model.as_ref().zip(data).and_then(|((_, graph, _), data)| {
+        problems.take(Rows::new(graph, &data, &options.data))
+    });
     let labels = model.as_ref().zip(rows.as_ref()).and_then(|((_, graph, _), rows)| {
         problems.take(data::load_labels(&options.labels, rows.len(), classes(graph)))
     });
@@ -251,9 +250,7 @@ fn print(options: &Options, front: &Front, rate: Rate, appended: bool) {
         let drop = format!("{} %", (1e4 * budget.max_drop).round() / 100.0);
         match &budget.point {
             Some(name) => outln!("at most {drop} below the reference: {name} is the cheapest"),
-            None => {
-                outln!("at most {drop} below the reference: none; {} comes nearest", nearest(budget.nearest.as_ref()))
-            }
+            None => outln!("at most {drop} below the reference: none; {} comes nearest", nearest(budget.nearest.as_ref())),
         }
     }
     outln!();
@@ -307,10 +304,7 @@ fn unmet(front: &Front) -> Result<()> {
     let near = near.map_or("no point".to_owned(), |point| {
         let lost = |accuracy: f64| 100.0 * (front.reference_accuracy - accuracy);
         let (held, expected) = (lost(point.accuracy), lost(point.expected_accuracy));
-        format!(
-            "{}, which loses {held:.2} points on the rows held out and is expected to lose {expected:.2}",
-            point.name
-        )
+        format!("{}, which loses {held:.2} points on the rows held out and is expected to lose {expected:.2}", point.name)
     });
     Err(Problem::new("budget", format!("no point loses at most {}; the nearest is {near}", drops.join(" or ")))
         .help("tune the model first, search longer (--generations), or allow more; the front was written all the same")

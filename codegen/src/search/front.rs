@@ -13,8 +13,8 @@
 //! Neither test rows nor anything else choose.
 
 use super::evaluate::Bench;
-pub use super::evaluate::Cost;
 use super::{Device, Objective, Search, plot};
+pub use super::evaluate::Cost;
 use crate::approximate::network::{Network, Samples};
 use crate::builder::write_all;
 use crate::data::write_npy;

@@ -16,7 +16,8 @@ pub(super) fn svg(front: &Front) -> String {
     let all: Vec<_> = front.points.iter().chain([&front.exact]).collect();
     let least_drop = front.budgets.iter().map(|b| front.reference_accuracy - b.max_drop);
     let accuracies = all.iter().flat_map(|p| [p.accuracy, p.steering_accuracy]).chain([front.reference_accuracy]);
-    let (low, high) = accuracies.chain(least_drop).fold((1.0f64, 0.0f64), |(low, high), a| (low.min(a), high.max(a)));
+    let (low, high) =
+        accuracies.chain(least_drop).fold((1.0f64, 0.0f64), |(low, high), a| (low.min(a), high.max(a)));
     let y_step = step((high - low).max(0.01) * 100.0);
     let (low, high) = ((100.0 * low / y_step).floor() * y_step, ((100.0 * high / y_step).ceil() * y_step).min(100.0));
     let most = all.iter().map(|p| front.price(p)).fold(1.0, f64::max);
@@ -31,8 +32,11 @@ pub(super) fn svg(front: &Front) -> String {
     );
     let mut text = |at: [f64; 2], anchor: &str, style: &str, text: &str| {
         let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-        let _ =
-            writeln!(out, "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\"{style}>{text}</text>", at[0], at[1]);
+        let _ = writeln!(
+            out,
+            "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\"{style}>{text}</text>",
+            at[0], at[1]
+        );
     };
     let unit = match front.objective.as_str() {
         "flash" => "predicted flash [bytes]",
@@ -91,8 +95,7 @@ pub(super) fn svg(front: &Front) -> String {
         );
     }
     let (at, held) = (x(front.price(&front.exact)), y(front.exact.accuracy));
-    let _ =
-        writeln!(marks, "<rect x=\"{:.1}\" y=\"{:.1}\" width=\"8\" height=\"8\" fill=\"#333\"/>", at - 4.0, held - 4.0);
+    let _ = writeln!(marks, "<rect x=\"{:.1}\" y=\"{:.1}\" width=\"8\" height=\"8\" fill=\"#333\"/>", at - 4.0, held - 4.0);
     // Lines lie below text and marks.
     let head = out.find("<text").unwrap_or(out.len());
     out.insert_str(head, &lines);
@@ -100,8 +103,10 @@ pub(super) fn svg(front: &Front) -> String {
 }
 
 fn line(out: &mut String, [x1, y1, x2, y2]: [f64; 4], color: &str, more: &str) {
-    let _ =
-        writeln!(out, "<line x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\" stroke=\"{color}\"{more}/>");
+    let _ = writeln!(
+        out,
+        "<line x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\" stroke=\"{color}\"{more}/>"
+    );
 }
 
 /// A round distance of five to ten marks over a range.

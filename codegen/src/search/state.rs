@@ -46,12 +46,7 @@ impl File {
             rows.row(row).into_iter().flatten().for_each(|x| hash.update(x.to_le_bytes()));
         }
         labels.iter().for_each(|&label| hash.update((label as u64).to_le_bytes()));
-        Self {
-            path: path.to_owned(),
-            search: hex(&hash.finalize()),
-            genes: space.largest().len(),
-            generations: search.generations,
-        }
+        Self { path: path.to_owned(), search: hex(&hash.finalize()), genes: space.largest().len(), generations: search.generations }
     }
 
     /// Generations that are done and the population; none, if there is no file.
@@ -63,16 +58,13 @@ impl File {
             Err(e) => return Err(problem(format!("cannot be read: {e}")).into()),
         };
         let help = "give --restart to begin anew (the file is then replaced), or another folder";
-        let state: State =
-            serde_json::from_str(&text).map_err(|e| problem(format!("is no state of a search: {e}")).help(help))?;
+        let state: State = serde_json::from_str(&text)
+            .map_err(|e| problem(format!("is no state of a search: {e}")).help(help))?;
         if state.version != VERSION || state.search != self.search {
-            return Err(problem("is the state of a search with another model, data or options".into())
-                .help(help)
-                .into());
+            return Err(problem("is the state of a search with another model, data or options".into()).help(help).into());
         }
         if state.generation > self.generations {
-            let reason =
-                format!("has {} generations behind it, and {} are asked for", state.generation, self.generations);
+            let reason = format!("has {} generations behind it, and {} are asked for", state.generation, self.generations);
             return Err(problem(reason).help(help).into());
         }
         let population: Option<Vec<Vec<u8>>> = state.population.iter().map(|genes| unhex(genes)).collect();
@@ -87,8 +79,7 @@ impl File {
         let state = State { version: VERSION, search: self.search.clone(), generation, population };
         let text = serde_json::to_string_pretty(&state).unwrap_or_default() + "\n";
         let folder = self.path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let name =
-            self.path.file_name().map_or_else(|| "state.json".into(), |name| name.to_string_lossy().into_owned());
+        let name = self.path.file_name().map_or_else(|| "state.json".into(), |name| name.to_string_lossy().into_owned());
         write_all(folder, &[(name, text.into_bytes())])
     }
 }
