@@ -1,5 +1,6 @@
 //! `cargo xtask`: sets up, builds, emulates and measures the boards. `boards/boards.toml` says which there are.
 
+mod approximations;
 mod artifact;
 mod bench;
 mod board;
@@ -16,9 +17,12 @@ mod firmware;
 mod fixture;
 mod flash;
 mod list;
+mod markers;
 mod metrics;
 mod observers;
 mod out;
+mod paper;
+mod pictures;
 #[path = "../../harness/src/protocol.rs"]
 #[allow(dead_code, reason = "the firmware writes what is only read here")]
 mod protocol;
@@ -65,8 +69,14 @@ enum Subcommands {
     Bench(bench::Arguments),
     /// List the boards, what is installed for them and what can be emulated here.
     Boards(list::Arguments),
+    /// Train, tune, approximate and measure the networks of the bespoke-MLP paper on its data sets.
+    Paper(paper::Arguments),
     /// Compare the ways of choosing ranges on held-out calibration rows.
     Observers,
+    /// Measure models with approximations on emulated boards.
+    Approximations(approximations::Arguments),
+    /// Draw the pictures of `codegen/docs`.
+    Pictures,
     /// Say what a firmware file takes, and which symbols in it should not be there.
     CheckElf {
         /// The file.
@@ -149,8 +159,11 @@ fn main() -> ExitCode {
         Subcommands::Flash(arguments) => flash::run(&arguments),
         Subcommands::Bench(arguments) => bench::run(&arguments),
         Subcommands::Boards(arguments) => list::run(&arguments),
+        Subcommands::Paper(arguments) => paper::run(&arguments),
         Subcommands::CheckElf { elf } => check_elf(&elf),
         Subcommands::Observers => observers::run(),
+        Subcommands::Approximations(arguments) => approximations::run(&arguments),
+        Subcommands::Pictures => pictures::run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

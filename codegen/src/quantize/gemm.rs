@@ -197,8 +197,8 @@ fn feature_moments(q: &Quantizer, tensor: usize, inputs: usize) -> (Vec<f64>, Ve
     (average(&s.mean), average(&s.square))
 }
 
-/// The scale of weights in a format; `None` where all are zero.
-pub(crate) fn weight_scale(weights: &[f32], square: &[f64], format: Format) -> Option<f64> {
+/// The scale of weights in a format, whose squared errors, each times `square`, add up to least; `None` where all are zero.
+pub fn weight_scale(weights: &[f32], square: &[f64], format: Format) -> Option<f64> {
     let largest = weights.iter().fold(0.0f64, |m, &w| m.max(f64::from(w).abs()));
     if largest == 0.0 {
         return None;

@@ -26,6 +26,7 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::time::Duration;
+pub use table::grouped;
 use variants::Variant;
 
 /// What to measure, and what to do with it.
