@@ -29,7 +29,7 @@ fn main() -> ! {
     // SAFETY: of all writes of bits here: they are what the chip's manual names.
     unsafe {
         // A flash as slow as this one needs a wait state above 24 MHz.
-        chip.FLASH.actlr().modify(|_, w| w.latency().bits(1));
+        chip.FLASH.actlr().modify(|_, w| w.latency().set_bit());
         chip.RCC.ctlr().modify(|_, w| w.pllon().set_bit());
         while chip.RCC.ctlr().read().pllrdy().bit_is_clear() {}
         chip.RCC.cfgr0().modify(|_, w| w.hpre().bits(0).sw().bits(PLL));

@@ -180,7 +180,8 @@ mod tests {
                 ram_bytes: 40,
             }],
         };
-        let designs = names().iter().enumerate().map(|(k, name)| design(name, 600 / (k + 1), 400.0 / (k + 1) as f64));
+        let names = names();
+        let designs = names.iter().enumerate().map(|(k, name)| design(name, 600 / (k + 1), 400.0 / (k + 1) as f64));
         let trial = |seed| Trial {
             set: "seeds".into(),
             seed,
