@@ -31,11 +31,14 @@ pub mod import;
 pub mod plan;
 #[cfg(feature = "plot")]
 pub mod plot;
+#[cfg(feature = "project")]
+pub mod project;
 pub mod quantize;
 pub mod report;
 #[cfg(feature = "search")]
 pub mod search;
 pub mod target;
+pub mod text;
 #[cfg(feature = "tune")]
 pub mod tune;
 
