@@ -22,13 +22,25 @@ use tinymlp_codegen::plan::Plan;
 use tinymlp_codegen::plot::Figure;
 use tinymlp_codegen::quantize::{Options, config::Config, quantize};
 
+/// Name of a picture's file, and what draws it.
+type Picture = (&'static str, fn() -> Result<Figure>);
+
+const ALL: [Picture; 8] = [
+    ("formats.svg", || Ok(weights::levels())),
+    ("sqnr.svg", weights::sqnr),
+    ("masks.svg", sums::masks),
+    ("bounds.svg", sums::bounds),
+    ("relu.svg", || Ok(activations::relu())),
+    ("segments.svg", || Ok(activations::segments())),
+    ("segments-count.svg", || Ok(activations::counts())),
+    ("argmax.svg", choice::argmax),
+];
+
 /// Writes all pictures.
 pub fn run() -> Result<()> {
-    let folder = folder();
-    fs::create_dir_all(&folder).context(|| format!("cannot create {}", folder.display()))?;
-    for (name, figure) in all()? {
-        let path = folder.join(name);
-        fs::write(&path, figure.svg()).context(|| format!("cannot write {}", path.display()))?;
+    for (name, draw) in ALL {
+        let path = folder().join(name);
+        fs::write(&path, draw()?.svg()).context(|| format!("cannot write {}", path.display()))?;
         outln!("{}", path.display());
     }
     Ok(())
@@ -36,20 +48,6 @@ pub fn run() -> Result<()> {
 
 fn folder() -> PathBuf {
     workspace::root().join("codegen/docs")
-}
-
-/// All of them, with the names of their files.
-fn all() -> Result<Vec<(&'static str, Figure)>> {
-    Ok(vec![
-        ("formats.svg", weights::levels()),
-        ("sqnr.svg", weights::sqnr()?),
-        ("masks.svg", sums::masks()?),
-        ("bounds.svg", sums::bounds()?),
-        ("relu.svg", activations::relu()),
-        ("segments.svg", activations::segments()),
-        ("segments-count.svg", activations::counts()),
-        ("argmax.svg", choice::argmax()?),
-    ])
 }
 
 /// The simplified graph of a shipped model.
@@ -85,9 +83,12 @@ mod tests {
 
     #[test]
     fn pictures_are_what_the_command_draws() {
-        for (name, figure) in all().unwrap() {
+        for (name, draw) in ALL {
             let kept = fs::read_to_string(folder().join(name)).unwrap_or_default();
-            assert!(kept == figure.svg(), "{name} is not what `cargo xtask pictures` draws: run it, and look at it");
+            assert!(
+                kept == draw().unwrap().svg(),
+                "{name} is not what `cargo xtask pictures` draws: run it, and look at it"
+            );
         }
     }
 
@@ -97,7 +98,7 @@ mod tests {
         let kept = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
         let mut kept: Vec<_> = kept.filter(|name| name.ends_with(".svg")).collect();
         kept.sort();
-        let mut drawn: Vec<_> = all().unwrap().into_iter().map(|(name, _)| name.to_owned()).collect();
+        let mut drawn = ALL.map(|(name, _)| name);
         drawn.sort();
         assert_eq!(kept, drawn);
         drawn.iter().for_each(|name| assert!(page.contains(&format!("]({name})")), "{name} is not on the page"));
