@@ -410,7 +410,10 @@ impl<'g> Search<'g> {
         let genes: Vec<Vec<u8>> = std::iter::once(space.exact())
             .chain(found.into_iter().filter(|one| one.score.violation == 0.0).map(|one| one.genes))
             .collect();
-        let configs: Vec<Config> = genes.iter().map(|genes| trial.config(genes)).collect::<Result<_>>()?;
+        let configs: Vec<Config> = genes
+            .iter()
+            .map(|genes| trial.candidate(genes).map(|candidate| candidate.config))
+            .collect::<Result<_>>()?;
         let mut front = front::choose(self, &bench, (&samples, &held), accuracies, &configs, space.is_grouped())?;
         front.held_out = validation;
         Ok((front, rate))
