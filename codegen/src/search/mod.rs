@@ -51,6 +51,9 @@ use std::time::Instant;
 /// Share of the exact network's accuracy below which nothing is searched, as in the paper.
 const LEAST: f64 = 0.7;
 
+/// Networks without masks that are approximated greedily, at most.
+const GREEDY: usize = 12;
+
 /// Rows that candidates are compared by, where fewer steer: see [`blended`].
 const BLENDED: usize = 2000;
 
@@ -439,9 +442,11 @@ impl<'g> Search<'g> {
         let mut first: Vec<Vec<u8>> = starts.iter().map(|(genes, _)| genes.clone()).collect();
         let options = (self.objective, least, self.threads);
         let mut greedy = Vec::new();
-        for (done, (genes, candidate)) in starts.iter().enumerate() {
+        let step = starts.len().div_ceil(GREEDY).max(1);
+        let total = starts.len().div_ceil(step);
+        for (done, (genes, candidate)) in starts.iter().step_by(step).enumerate() {
             greedy.extend(greedy::seeds(space, genes, candidate, samples, options));
-            progress(Progress { stage: "greedy starts", done: done + 1, total: starts.len() });
+            progress(Progress { stage: "greedy starts", done: done + 1, total });
         }
         first.truncate(self.population / 4);
         let room = self.population / 2;

@@ -67,7 +67,8 @@ impl Example {
 }
 
 fn quick(graph: &Graph) -> Search<'_> {
-    Search::new(graph, Example::config(graph)).population(24).generations(6)
+    let formats = [Format::Int8, Format::PowerOfTwo];
+    Search::new(graph, Example::config(graph)).population(24).generations(6).formats(&formats)
 }
 
 /// A folder that goes with the test.
