@@ -60,7 +60,7 @@ pub fn neuron(layer: &Layer, output: usize, digits: Digits) -> usize {
         let live = u64::from(mask & layer.live());
         let (same, other) = match digits {
             Digits::Binary => (w.unsigned_abs().into(), 0),
-            Digits::Signed => signed_digits(w.unsigned_abs()),
+            Digits::Signed => signed_digits(w.unsigned_abs().into()),
         };
         for (ones, negative) in [(same, w < 0), (other, w > 0)] {
             (0..u32::BITS).filter(|place| ones >> place & 1 == 1).for_each(|place| {

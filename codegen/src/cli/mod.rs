@@ -3,7 +3,9 @@
 mod build;
 mod cost;
 mod evaluate;
+mod features;
 mod inspect;
+mod new;
 mod out;
 mod search;
 mod table;
@@ -30,10 +32,14 @@ enum Sub {
     Build(build::Options),
     /// Compare the quantized model with the float model on a data set.
     Evaluate(evaluate::Options),
+    /// Turn texts into the features that a text model is trained on.
+    Features(features::Options),
     /// Train a float model in the integers it will run in, and write it with its quantization.
     Tune(tune::Options),
     /// Search for approximations of a model: a front of accuracy against cost, with a build command a point.
     Search(search::Options),
+    /// Start a firmware project for a board: it builds as it stands, and checks itself on the device.
+    New(new::Options),
 }
 
 /// What every command that quantizes takes.
@@ -218,8 +224,10 @@ pub(crate) fn run(command: Command) -> Result<()> {
         Sub::Inspect(options) => inspect::run(&options),
         Sub::Build(options) => build::run(&options),
         Sub::Evaluate(options) => evaluate::run(&options),
+        Sub::Features(options) => features::run(&options),
         Sub::Tune(options) => tune::run(&options),
         Sub::Search(options) => search::run(&options),
+        Sub::New(options) => new::run(&options),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::error::{Error, Problem, Result};
 use crate::graph::{Graph, TensorId, show_shape};
 use std::path::Path;
 
-pub use npy::{Array, write_npy};
+pub use npy::{Array, write_npy, write_npy_u16};
 
 /// The arrays of one file, named in an `.npz` or where a `.csv` has a header.
 #[derive(Clone, Debug, Default)]
