@@ -82,7 +82,7 @@ pub fn masks() -> Result<Figure> {
 fn error(network: &Network, samples: &Samples) -> Panel {
     let [first, ..] = &network.layers[..] else { unreachable!("digits has two layers") };
     let sums = |layer: Layer| {
-        let alone = Network { layers: vec![Layer { result: Activation::Sums, ..layer }], last: false };
+        let alone = Network { layers: vec![Layer { result: Activation::Sums, ..layer }], last: false, tree: None };
         alone.results(samples)
     };
     let exact = sums(first.clone());
