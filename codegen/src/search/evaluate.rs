@@ -152,9 +152,10 @@ pub(super) struct Trial<'a> {
 
 /// What genes stand for.
 pub(super) struct Candidate {
+    /// With the biases that are not the model's own.
     pub(super) config: Config,
-    pub(super) plan: Plan,
-    /// With balanced biases, unlike the plan.
+    /// What costs are predicted for; its biases may still be the model's.
+    plan: Plan,
     pub(super) network: Network,
     /// What the means of its sums are kept at.
     pub(super) means: Vec<Vec<f64>>,
@@ -182,23 +183,22 @@ impl<'a> Trial<'a> {
 
     /// What genes stand for.
     pub(super) fn candidate(&self, genes: &[u8]) -> Result<Candidate> {
-        let (config, units) = self.space.config(genes);
-        let (plan, mut network) = self.bench.network(&config)?;
+        let (mut config, units) = self.space.config(genes);
+        let (mut plan, mut network) = self.bench.network(&config)?;
         let integer = |(real, units): (&Vec<f64>, &Vec<f64>)| real.iter().zip(units).map(|(r, u)| r / u).collect();
         let means: Vec<Vec<f64>> = self.means.iter().zip(&units).map(integer).collect();
+        let own: Vec<Vec<i32>> = network.layers.iter().map(|layer| layer.bias.clone()).collect();
         network.balance(self.samples, &means);
-        Ok(Candidate { config, plan, network, means })
-    }
-
-    /// The quantization that genes stand for, with the biases that are not the model's own.
-    pub(super) fn config(&self, genes: &[u8]) -> Result<Config> {
-        let Candidate { mut config, plan, network, .. } = self.candidate(genes)?;
-        for (balanced, own) in network.layers.iter().zip(Network::new(&plan)?.layers) {
-            if let Some(layer) = config.layers.get_mut(&balanced.name).filter(|_| balanced.bias != own.bias) {
+        for (balanced, own) in network.layers.iter().zip(own) {
+            if let Some(layer) = config.layers.get_mut(&balanced.name).filter(|_| balanced.bias != own) {
                 layer.bias = Some(balanced.bias.clone());
             }
         }
-        Ok(config)
+        if network.tree.is_some() {
+            // Its bits follow from the range of the sums, and that from the biases.
+            (plan, network) = self.bench.network(&config)?;
+        }
+        Ok(Candidate { config, plan, network, means })
     }
 
     /// Rows that a candidate gets right, and the cost that is minimized.

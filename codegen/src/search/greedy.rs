@@ -118,7 +118,7 @@ fn changes(space: &Space, network: &Network) -> Vec<Change> {
 fn saved(layer: &Layer, change: &Change, objective: Objective) -> f64 {
     let at = change.output * layer.inputs + change.input;
     if objective != Objective::Adders {
-        let (ones, others) = signed_digits(layer.weight[at].unsigned_abs());
+        let (ones, others) = signed_digits(layer.weight[at].unsigned_abs().into());
         return f64::from((ones | others).count_ones());
     }
     // One neuron with the change and without.

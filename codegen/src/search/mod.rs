@@ -51,6 +51,9 @@ use std::time::Instant;
 /// Share of the exact network's accuracy below which nothing is searched, as in the paper.
 const LEAST: f64 = 0.7;
 
+/// Networks without masks that are approximated greedily, at most.
+const GREEDY: usize = 12;
+
 /// Rows that candidates are compared by, where fewer steer: see [`blended`].
 const BLENDED: usize = 2000;
 
@@ -410,7 +413,10 @@ impl<'g> Search<'g> {
         let genes: Vec<Vec<u8>> = std::iter::once(space.exact())
             .chain(found.into_iter().filter(|one| one.score.violation == 0.0).map(|one| one.genes))
             .collect();
-        let configs: Vec<Config> = genes.iter().map(|genes| trial.config(genes)).collect::<Result<_>>()?;
+        let configs: Vec<Config> = genes
+            .iter()
+            .map(|genes| trial.candidate(genes).map(|candidate| candidate.config))
+            .collect::<Result<_>>()?;
         let mut front = front::choose(self, &bench, (&samples, &held), accuracies, &configs, space.is_grouped())?;
         front.held_out = validation;
         Ok((front, rate))
@@ -436,9 +442,11 @@ impl<'g> Search<'g> {
         let mut first: Vec<Vec<u8>> = starts.iter().map(|(genes, _)| genes.clone()).collect();
         let options = (self.objective, least, self.threads);
         let mut greedy = Vec::new();
-        for (done, (genes, candidate)) in starts.iter().enumerate() {
+        let step = starts.len().div_ceil(GREEDY).max(1);
+        let total = starts.len().div_ceil(step);
+        for (done, (genes, candidate)) in starts.iter().step_by(step).enumerate() {
             greedy.extend(greedy::seeds(space, genes, candidate, samples, options));
-            progress(Progress { stage: "greedy starts", done: done + 1, total: starts.len() });
+            progress(Progress { stage: "greedy starts", done: done + 1, total });
         }
         first.truncate(self.population / 4);
         let room = self.population / 2;

@@ -67,7 +67,8 @@ impl Example {
 }
 
 fn quick(graph: &Graph) -> Search<'_> {
-    Search::new(graph, Example::config(graph)).population(24).generations(6)
+    let formats = [Format::Int8, Format::PowerOfTwo];
+    Search::new(graph, Example::config(graph)).population(24).generations(6).formats(&formats)
 }
 
 /// A folder that goes with the test.
@@ -169,7 +170,7 @@ fn candidates_give_the_classes_of_their_plans() {
             let genes = random_genes(&space, &mut random);
             let candidate = trial.candidate(&genes).unwrap();
             trees += usize::from(candidate.network.tree.is_some());
-            let plan = bench.plan(&trial.config(&genes).unwrap()).unwrap();
+            let plan = bench.plan(&candidate.config).unwrap();
             let mut simulator = Simulator::new(&plan);
             let simulated = (0..example.rows.len()).map(|row| {
                 simulator.run(&[quantize(&plan, &plan.inputs[0], example.rows.row(row)[0])]);
