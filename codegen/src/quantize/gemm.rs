@@ -55,8 +55,9 @@ pub(super) fn lower(q: &mut Quantizer, k: usize, node: &Node, weight: &[f32], bi
         let mut s = best.unwrap_or(step.unwrap_or(1.0) / 4096.0 / x.scale);
         // A bias far larger than the weights, or int16 activations, may need coarser weights to fit an i32.
         let channel = loop {
-            let channel =
-                quantize_row(&row, b.into(), s, &operand, |i, w| if dropped(i) { 0 } else { format.round(w) });
+            // Of biases that are given, the scale is, too.
+            let b = config.bias.as_ref().map_or(b.into(), |bias| f64::from(bias[o]) * (x.scale * s));
+            let channel = quantize_row(&row, b, s, &operand, |i, w| if dropped(i) { 0 } else { format.round(w) });
             if channel.bound <= i64::from(i32::MAX) {
                 break channel;
             }
@@ -196,8 +197,8 @@ fn feature_moments(q: &Quantizer, tensor: usize, inputs: usize) -> (Vec<f64>, Ve
     (average(&s.mean), average(&s.square))
 }
 
-/// The scale of weights in a format; `None` where all are zero.
-pub(crate) fn weight_scale(weights: &[f32], square: &[f64], format: Format) -> Option<f64> {
+/// The scale of weights in a format, whose squared errors, each times `square`, add up to least; `None` where all are zero.
+pub fn weight_scale(weights: &[f32], square: &[f64], format: Format) -> Option<f64> {
     let largest = weights.iter().fold(0.0f64, |m, &w| m.max(f64::from(w).abs()));
     if largest == 0.0 {
         return None;

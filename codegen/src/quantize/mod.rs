@@ -34,6 +34,7 @@ use crate::plan::{Features, Input, Output, Place, Plan, Quant, Step, Type, Value
 use crate::target::Target;
 use config::{Config, Scale};
 use decisions::Decisions;
+pub use gemm::weight_scale;
 use ranges::choose_quants;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;

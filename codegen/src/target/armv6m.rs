@@ -163,6 +163,7 @@ mod tests {
     use super::*;
     use crate::plan::cost::Seen;
     use crate::plan::kernels::Buffer;
+    use crate::quantize::format::Format;
     use proptest::prelude::*;
     use tinymlp::arch::armv6m::list_words;
 
@@ -213,9 +214,12 @@ mod tests {
         /// multiplier, and with results of fewer bits.
         #[test]
         fn packed_weights_give_the_same(
-            case in tests::cases(40, 40), bits in 0..3usize, shift: Option<bool>, narrow: bool, few: bool, relu: [bool; 2],
+            case in tests::cases(40, 40), bits in 0..4usize, shift: Option<bool>, narrow: bool, few: bool, relu: [bool; 2],
         ) {
             let mut case = tests::short(case, true);
+            if bits == 3 {
+                case = tests::of_format(case, Format::PowerOfTwo);
+            }
             let gemm = &mut case.gemm;
             for w in &mut gemm.weight {
                 *w = match bits { 0 => w.signum(), 1 => *w / 16, _ => *w };
@@ -275,7 +279,8 @@ mod tests {
             let mut case = tests::case(128, 2, |_| false);
             case.gemm.weight.fill(weight);
             case.gemm.bias.fill(bias);
-            armv6m::GemmPacked::forms(&case.gemm, Type::I8.limits())
+            let forms = armv6m::GemmPacked::forms(&case.gemm, Type::I8.limits());
+            forms.iter().map(|form| (form.bits, form.pairs)).collect::<Vec<_>>()
         };
         // 128 inputs reach from -16384 to 16256.
         assert_eq!(forms(1, 16_511), [(2, false), (8, false), (2, true), (16, true)]);
@@ -283,7 +288,8 @@ mod tests {
         assert_eq!(forms(1, -16_384), [(2, false), (8, false), (2, true), (16, true)]);
         assert_eq!(forms(1, -16_385), [(2, false), (8, false)]);
         assert_eq!(forms(7, 0), [(4, false), (8, false)]);
-        assert_eq!(forms(8, 0), [(8, false)]);
+        assert_eq!(forms(8, 0), [(4, false), (8, false)]);
+        assert_eq!(forms(9, 0), [(8, false)]);
     }
 
     #[test]

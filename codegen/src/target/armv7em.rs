@@ -2,7 +2,7 @@
 
 use super::{Architecture, Layer, Mode, Target};
 use crate::plan::Type;
-use crate::plan::kernels::{Kernel, armv7em};
+use crate::plan::kernels::{Dense, Kernel, armv7em};
 use crate::plan::layout::{Layout, Packing};
 use std::sync::Arc;
 
@@ -18,12 +18,19 @@ const LIMIT: i64 = 1 << 23;
 
 impl Architecture for Armv7em {
     fn takes(&self, layer: &Layer) -> bool {
-        fits_a_lane(layer) || armv7em::GemmWide::takes(layer.gemm)
+        match layer.sums {
+            true => packed(layer, Target::default()).is_some(),
+            false => fits_a_lane(layer) || armv7em::GemmWide::takes(layer.gemm),
+        }
+    }
+
+    fn sums(&self) -> bool {
+        true
     }
 
     fn packs(&self, layer: &Layer, target: Target) -> bool {
         // The smallest code packs nothing.
-        target.mode != Mode::Size && fits_a_lane(layer)
+        target.mode != Mode::Size && !layer.sums && fits_a_lane(layer)
     }
 
     fn between(&self) -> Layout {
@@ -37,7 +44,8 @@ impl Architecture for Armv7em {
     fn operand(&self, layer: &Layer, target: Target) -> (Layout, Option<Arc<dyn Kernel>>) {
         let armv7em::Sizes { rows, inputs, .. } = armv7em::Sizes::of(layer.gemm);
         let plain = layer.x.layout == Layout::Plain;
-        if !fits_a_lane(layer) || target.mode == Mode::Size && armv7em::GemmBytes::new(layer.gemm).is_some() {
+        let small = target.mode == Mode::Size && armv7em::GemmBytes::new(layer.gemm).is_some();
+        if small || packed(layer, target).is_some() || !fits_a_lane(layer) {
             return (Layout::Plain, None);
         }
         if skipping_pays(layer, target) {
@@ -57,12 +65,24 @@ impl Architecture for Armv7em {
                 Arc::new(armv7em::GemmNonzero::new(layer.gemm, pairs, layer.y.layout != Layout::Plain, fill))
             }
             Layout::Words(x) => Arc::new(every_pair(layer, x, target)),
-            Layout::Plain | Layout::List => match armv7em::GemmBytes::new(layer.gemm) {
-                Some(kernel) if fits_a_lane(layer) => Arc::new(kernel),
+            Layout::Plain | Layout::List => match (packed(layer, target), armv7em::GemmBytes::new(layer.gemm)) {
+                (Some(kernel), _) => Arc::new(kernel),
+                (None, Some(kernel)) if fits_a_lane(layer) => Arc::new(kernel),
                 _ => Arc::new(armv7em::GemmWide::new(layer.gemm, layer.x.quant.ty)),
             },
         }
     }
+}
+
+/// The kernel with packed weights, if it takes the layer and is to have it: in the small mode, and where no other kernel
+/// leaves sums as they are.
+fn packed(layer: &Layer, target: Target) -> Option<armv7em::GemmPacked> {
+    let Layer { gemm, x, sums, .. } = *layer;
+    if x.quant.ty != Type::I8 || !sums && target.mode != Mode::Size {
+        return None;
+    }
+    let skip = !target.constant_time && x.quant.zero_point == Type::I8.limits().0;
+    armv7em::GemmPacked::new(Dense { layer: gemm, masks: None, sums }, x.quant.limits(), skip)
 }
 
 /// Whether two outputs fit one lane.
@@ -137,6 +157,8 @@ fn skipping_pays(layer: &Layer, target: Target) -> bool {
 mod tests {
     use super::super::{Core, tests};
     use super::*;
+    use crate::plan::kernels::GemmSums;
+    use crate::quantize::format::Format;
     use proptest::prelude::*;
 
     proptest! {
@@ -159,6 +181,34 @@ mod tests {
             }
         }
 
+        /// Every packed kernel, whether it would be chosen or not.
+        #[test]
+        fn packed_layers_compute_what_the_portable_one_does(
+            case in tests::cases(40, 40), format in tests::formats(), common: bool, skip: bool, narrow: bool,
+        ) {
+            let mut case = tests::of_format(tests::short(case, common), format);
+            if narrow {
+                case.gemm.bias.iter_mut().for_each(|bias| *bias >>= 8);
+            }
+            let expected = tests::results(&case.gemm, &case);
+            let kernel = |sums| {
+                let dense = Dense { layer: &case.gemm, masks: None, sums };
+                armv7em::GemmPacked::new(dense, Type::I8.limits(), skip)
+            };
+            let takes = case.gemm.inputs >= 4 && narrow;
+            let scaled = kernel(false);
+            prop_assert!(scaled.is_some() || !(takes && common));
+            if let Some(kernel) = scaled {
+                prop_assert_eq!(tests::results(&kernel, &case), expected);
+            }
+            let sums = kernel(true);
+            prop_assert!(sums.is_some() || !takes);
+            if let Some(kernel) = sums {
+                let whole = GemmSums { layer: case.gemm.clone() };
+                prop_assert_eq!(tests::sums_of(&kernel, &case), tests::sums_of(&whole, &case));
+            }
+        }
+
         #[test]
         fn int16_activations(case in tests::wide_cases(24, 12)) {
             prop_assume!(case.gemm.inputs >= 4);
@@ -166,6 +216,23 @@ mod tests {
             let kernel = armv7em::GemmWide::new(&case.gemm, case.x_type());
             prop_assert_eq!(tests::wide_results(&kernel, &case), expected);
         }
+    }
+
+    #[test]
+    fn the_small_mode_packs_where_sums_have_room() {
+        let op = |format, mode, bias| {
+            let mut case = tests::of_format(tests::case(64, 16, |_| false), format);
+            case.gemm.bias.fill(bias);
+            tests::ops(&tests::compare(&Armv7em, &case, Target { core: Core::Armv7em, mode, constant_time: false }))
+        };
+        for format in [Format::Int4, Format::Ternary, Format::PowerOfTwo] {
+            assert_eq!(op(format, Mode::Size, 0), "GemmPacked");
+            assert!(!op(format, Mode::Balanced, 0).contains("GemmPacked"));
+        }
+        // The fourth sum of a lane has 20 bits, the eighth of a ternary one 18.
+        assert_eq!(op(Format::Int4, Mode::Size, 1 << 19), "GemmBytes");
+        assert_eq!(op(Format::Ternary, Mode::Size, 1 << 17), "GemmBytes");
+        assert_eq!(op(Format::PowerOfTwo, Mode::Size, 1 << 19), "GemmPacked");
     }
 
     /// Layers of which the tests above would say nothing if they were not taken, and both ways of reading operands.

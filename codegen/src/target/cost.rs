@@ -61,9 +61,12 @@ impl Plan {
         let activity = Activity::new(self, rows);
         let mode = self.target.mode;
         let portable = || self.steps.iter().filter(|step| step.kernel.module() == "kernels");
+        // A function that calls none keeps nothing for its own return.
+        let calls = self.steps.iter().any(|step| step.kernel.calls() > 0);
+        let (around, around_bytes, stack) =
+            if calls { (compiled.around, compiled.around_bytes, compiled.stack) } else { (0, 0, 0) };
         let more = if self.steps.len() > 2 { compiled.more_stack } else { 0 };
-        let frame =
-            compiled.stack + more + portable().map(|s| compiled.frame(&*s.kernel, mode)).max().unwrap_or_default();
+        let frame = stack + more + portable().map(|s| compiled.frame(&*s.kernel, mode)).max().unwrap_or_default();
         let mut known: BTreeMap<String, usize> = BTreeMap::new();
         let steps: Vec<StepCost> = self
             .steps
@@ -99,13 +102,13 @@ impl Plan {
             })
             .collect();
         let sum = |f: fn(&StepCost) -> f64| steps.iter().map(f).sum::<f64>();
-        let around = compiled.around as f64;
+        let around = around as f64;
         let instructions =
             Instructions { mean: around + sum(|s| s.instructions.mean), max: around + sum(|s| s.instructions.max) };
         Some(Prediction {
             instructions,
             constant_bytes: steps.iter().map(|s| s.constant_bytes).sum(),
-            code_bytes: compiled.around_bytes + steps.iter().map(|s| s.code_bytes).sum::<usize>(),
+            code_bytes: around_bytes + steps.iter().map(|s| s.code_bytes).sum::<usize>(),
             ram_bytes: self.arena_bytes + self.constants_in_ram(),
             stack_bytes: steps.iter().map(|s| s.stack_bytes).max().unwrap_or_default(),
             steps,

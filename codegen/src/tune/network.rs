@@ -302,6 +302,11 @@ impl Network {
         self.layers.iter().map(|layer| self.graph.nodes[layer.node].inputs[0]).collect()
     }
 
+    /// The result of each layer, before its ReLU.
+    pub(super) fn results(&self) -> Vec<TensorId> {
+        self.layers.iter().map(|layer| self.graph.nodes[layer.node].output).collect()
+    }
+
     /// Logits, `rows x outputs`, from the model's inputs in their order, each `rows x shape`.
     pub(super) fn float(&self, parameters: &Parameters, inputs: &[Tensor]) -> Candle<Tensor> {
         let mut values = self.constants();

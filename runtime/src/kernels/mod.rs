@@ -37,7 +37,6 @@ pub use div::Div;
 pub use gemm::Gemm;
 pub use gemm_columns::GemmColumns;
 pub use gemm_masked::{GemmMasked, GemmMaskedSums};
-#[cfg(not(any(tinymlp_arch = "riscv32m", tinymlp_arch = "riscv32e")))]
 pub(crate) use gemm_packed::product;
 pub use gemm_packed::{GemmPacked, GemmPackedSums, INT4, POWER_OF_TWO, TERNARY, packed_len, weight_bits, weight_code};
 pub use gemm_sums::GemmSums;

@@ -2,9 +2,10 @@
 
     python train.py ../shared/data/images/mnist
 
-A float network is trained first, then one copy of it for each format of weights (int4, power of two), all on randomly
-distorted training images. 5,000 of the 60,000 training images are held out: they choose the epoch. The 10,000 test
-images are read once, at the end, by a separate evaluation in numpy integers of the ONNX files that were written.
+All training images are distorted once in 32 strengths. A convolutional network learns them, and what it says of each image
+teaches the small networks: first in float, then, for each format of weights (int4, power of two), in integers. 5,000 of the
+60,000 training images are held out: they choose the epoch, and the run to ship. The 10,000 test images are read once, at the
+end and only with --test, by a separate evaluation in numpy integers of the ONNX files that were written.
 """
 
 import argparse
@@ -30,7 +31,9 @@ GRIDS = {"int4": list(range(-8, 8)), "pow2": sorted([0, *POWERS, *(-p for p in P
 FILES = {"int4": "model.onnx", "pow2": "model_pow2.onnx"}
 ACTIVATION_MAX = 255
 VALIDATION_ROWS = 5000
-BATCH = 250
+STRENGTHS = 32
+WEAK = 14
+BATCH = 500
 
 
 # Data
@@ -73,22 +76,75 @@ class Distortion:
     def uniform(self, n, most):
         return (torch.rand(n, generator=self.generator) * 2 - 1) * most
 
-    def __call__(self, images):
+    def __call__(self, images, strength):
         n = len(images)
-        turn, shear = self.uniform(n, math.radians(9)), self.uniform(n, 0.1)
-        wide, high = 1 + self.uniform(n, 0.1), 1 + self.uniform(n, 0.1)
+        turn, shear = self.uniform(n, math.radians(12) * strength), self.uniform(n, 0.12 * strength)
+        wide, high = 1 + self.uniform(n, 0.12 * strength), 1 + self.uniform(n, 0.12 * strength)
         cos, sin = turn.cos(), turn.sin()
+        shift = 1.3 / 14 * strength
         theta = torch.stack([
-            torch.stack([cos * wide, (shear * cos - sin) * high, self.uniform(n, 1.2 / 14)], 1),
-            torch.stack([sin * wide, (shear * sin + cos) * high, self.uniform(n, 1.2 / 14)], 1),
+            torch.stack([cos * wide, (shear * cos - sin) * high, self.uniform(n, shift)], 1),
+            torch.stack([sin * wide, (shear * sin + cos) * high, self.uniform(n, shift)], 1),
         ], 1)
         theta[:, :, :2] *= self.crop
         grid = affine_grid(theta, (n, 1, 24, 24), align_corners=False)
-        bumps = torch.randn(n, 2, 5, 5, generator=self.generator) * (0.6 / 14)
+        bumps = torch.randn(n, 2, 5, 5, generator=self.generator) * (0.7 / 14 * strength)
         bumps = interpolate(bumps, (24, 24), mode="bilinear", align_corners=True)
         grid += bumps.permute(0, 2, 3, 1)
         warped = grid_sample(images.float().unsqueeze(1), grid, align_corners=False).squeeze(1)
-        return (self.weights @ warped @ self.weights.T).round().reshape(n, 256)
+        return (self.weights @ warped @ self.weights.T).round().clamp(0, 255).reshape(n, 256)
+
+
+def distorted(images, clean, generator):
+    """STRENGTHS + 1 copies of all images as bytes: the undistorted ones, then from weak to strong."""
+    distort = Distortion(generator)
+    copies = torch.empty(STRENGTHS + 1, len(images), SIZES[0], dtype=torch.uint8)
+    copies[0] = clean
+    for k in range(STRENGTHS):
+        for rows in torch.arange(len(images)).split(BATCH):
+            copies[k + 1, rows] = distort(images[rows], 0.25 + k / STRENGTHS).byte()
+    return copies
+
+
+# Teacher
+
+
+class Teacher(nn.Module):
+    """A convolutional network over the same 256 pixels."""
+
+    def __init__(self):
+        super().__init__()
+        block = lambda i, o: (nn.Conv2d(i, o, 3, padding=1, bias=False), nn.BatchNorm2d(o), nn.ReLU())
+        self.layers = nn.Sequential(
+            *block(1, 16), nn.MaxPool2d(2), *block(16, 32), *block(32, 32), nn.MaxPool2d(2), nn.Flatten(),
+            nn.Dropout(0.3), nn.Linear(512, 128), nn.ReLU(), nn.Linear(128, 10))
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, pixels):
+        x = (pixels.float() / 255).view(-1, 1, 16, 16).contiguous(memory_format=torch.channels_last)
+        with torch.autocast("cpu", torch.bfloat16):
+            return self.layers(x).float()
+
+
+def teach(copies, labels, validation, epochs, generator):
+    """Trains a teacher on one copy an epoch; returns its logits for all copies."""
+    teacher = Teacher()
+    adam = torch.optim.AdamW(teacher.parameters(), lr=3e-3, weight_decay=1e-2, fused=True)
+    steps = epochs * (len(labels) // 250)
+    cosine = torch.optim.lr_scheduler.LambdaLR(
+        adam, lambda t: min((t + 1) / 300, 0.5 * (1 + math.cos(math.pi * t / steps))))
+    for epoch in range(epochs):
+        teacher.train()
+        copy_ = copies[(epoch * 19 + 10) % len(copies)]
+        for rows in torch.randperm(len(labels), generator=generator)[: len(labels) // 250 * 250].split(250):
+            adam.zero_grad()
+            cross_entropy(teacher(copy_[rows]), labels[rows]).backward()
+            adam.step()
+            cosine.step()
+        teacher.eval()
+        print(f"epoch {epoch + 1:3} teacher: validation %.4f, loss %.4f" % validate(teacher, *validation), flush=True)
+    with torch.no_grad():
+        return torch.stack([torch.cat([teacher(part) for part in copy_.split(BATCH)]) for copy_ in copies])
 
 
 # Network
@@ -135,6 +191,8 @@ class Mlp(nn.Module):
             x, unit = (sums / 2 ** self.shifts[-1]).floor().clamp(0, ACTIVATION_MAX), unit * 2 ** self.shifts[-1]
 
     def nearest(self, x):
+        if self.format == "int4":
+            return x.round().clamp(-8, 7)
         return self.grid[torch.bucketize(x, self.middles)]
 
     def integers(self):
@@ -169,34 +227,35 @@ def validate(model, pixels, labels):
     return (logits.argmax(1) == labels).float().mean().item(), cross_entropy(logits, labels).item()
 
 
-def train(models, images, labels, validation, distort, epochs, rate):
-    """Trains all models on the same batches; returns the weight average of the epoch that validates best of each."""
-    runs = []
-    for model in models:
-        adam = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=1e-3)
-        steps = epochs * (len(images) // BATCH)
-        warm = steps // 20
-        cosine = torch.optim.lr_scheduler.LambdaLR(adam, lambda t, warm=warm, steps=steps: min(
-            (t + 1) / warm, 0.5 * (1 + math.cos(math.pi * max(0, t - warm) / (steps - warm)))))
-        runs.append([model, copy.deepcopy(model), adam, cosine, (0.0, 0.0), None])
+def train(model, copies, answers, labels, validation, epochs, rate, generator):
+    """Trains on a random copy a batch, of which the last third of the epochs takes weak distortions alone; returns the
+    weight average of the epoch that validates best."""
+    average, best, found = copy.deepcopy(model), (0.0, 0.0), None
+    adam = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=1e-3, fused=True)
+    batches = len(labels) // BATCH
+    steps, done = epochs * batches, 0
+    warm = steps // 50 + 1
+    cosine = torch.optim.lr_scheduler.LambdaLR(
+        adam, lambda t: min((t + 1) / warm, 0.5 * (1 + math.cos(math.pi * t / steps))))
     for epoch in range(epochs):
-        order = torch.randperm(len(images), generator=distort.generator)
-        for batch in order[: len(order) // BATCH * BATCH].split(BATCH):
-            pixels = distort(images[batch])
-            for model, average, adam, cosine, *_ in runs:
-                adam.zero_grad()
-                cross_entropy(model(pixels), labels[batch]).backward()
-                adam.step()
-                cosine.step()
-                with torch.no_grad():
-                    torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 0.005)
-        for run in runs:
-            accuracy, loss = validate(run[1], *validation)
-            if (accuracy, -loss) > run[4]:
-                run[4:] = (accuracy, -loss), copy.deepcopy(run[1])
-            print(f"epoch {epoch + 1:3} {run[0].format or 'float'}: validation {accuracy:.4f}, loss {loss:.4f}",
-                  flush=True)
-    return [run[5] for run in runs]
+        strongest = WEAK if 3 * epoch >= 2 * epochs else STRENGTHS
+        order = torch.randperm(len(labels), generator=generator)[: batches * BATCH]
+        for rows in order.split(BATCH):
+            k = torch.randint(strongest + 1, (), generator=generator).item()
+            logits, target = model(copies[k, rows].float()), answers[k, rows].softmax(1)
+            adam.zero_grad()
+            (0.7 * cross_entropy(logits, target) + 0.3 * cross_entropy(logits, labels[rows])).backward()
+            adam.step()
+            cosine.step()
+            done += 1
+            with torch.no_grad():
+                torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), max(0.002, 1 / done))
+        if (epoch + 1) % 5 == 0 or epoch + 1 == epochs:
+            accuracy, loss = validate(average, *validation)
+            if (accuracy, -loss) > best:
+                best, found = (accuracy, -loss), copy.deepcopy(average)
+            print(f"epoch {epoch + 1:3} {model.format or 'float'}: validation {accuracy:.4f}, loss {loss:.4f}", flush=True)
+    return found
 
 
 # Export and evaluation in integers
@@ -267,43 +326,66 @@ def rows_of_each_class(labels, count):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=pathlib.Path, help="folder of the four MNIST files (*-ubyte.gz)")
-    parser.add_argument("--float-epochs", type=int, default=60)
-    parser.add_argument("--epochs", type=int, default=90, help="in integers")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--teacher-epochs", type=int, default=12)
+    parser.add_argument("--float-epochs", type=int, default=40)
+    parser.add_argument("--epochs", type=int, default=800, help="in integers")
+    parser.add_argument("--formats", nargs="+", choices=GRIDS, default=list(GRIDS))
+    parser.add_argument("--seed", type=int, default=0, help="of the small networks; the split is always the same")
+    parser.add_argument("--work", type=pathlib.Path, help="keep distorted images and the teacher's answers in this file")
+    parser.add_argument("--out", type=pathlib.Path, default=HERE)
+    parser.add_argument("--test", action="store_true", help="only read the test images, and tell the accuracy of the files")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    torch.manual_seed(options.seed)
-    generator = torch.Generator().manual_seed(options.seed)
 
     images, labels = read_split(options.data, "train")
     held_out = np.zeros(len(labels), bool)
-    held_out[np.random.default_rng(options.seed).permutation(len(labels))[:VALIDATION_ROWS]] = True
+    held_out[np.random.default_rng(0).permutation(len(labels))[:VALIDATION_ROWS]] = True
     reduced = to_16x16(images)
-    validation = torch.from_numpy(reduced[held_out]).float(), torch.from_numpy(labels[held_out]).long()
-    train_images, train_labels = torch.from_numpy(images[~held_out]), torch.from_numpy(labels[~held_out]).long()
-    distort = Distortion(generator)
+    if options.test:
+        return test(options, reduced[held_out], labels[held_out])
 
-    [model] = train([Mlp()], train_images, train_labels, validation, distort, options.float_epochs, 4e-3)
-    quantized = [copy.deepcopy(model) for _ in GRIDS]
-    for copied, format in zip(quantized, GRIDS):
-        copied.quantize(format, torch.from_numpy(reduced[~held_out][:10000]).float())
-    quantized = train(quantized, train_images, train_labels, validation, distort, options.epochs, 2e-3)
-    for model in quantized:
-        export(model, HERE / FILES[model.format])
+    validation = torch.from_numpy(reduced[held_out]).float(), torch.from_numpy(labels[held_out]).long()
+    train_labels = torch.from_numpy(labels[~held_out]).long()
+    torch.manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
+    if options.work and options.work.exists():
+        copies, answers = torch.load(options.work)
+    else:
+        copies = distorted(torch.from_numpy(images[~held_out]), torch.from_numpy(reduced[~held_out]), generator)
+        answers = teach(copies, train_labels, validation, options.teacher_epochs, generator)
+        if options.work:
+            torch.save((copies, answers), options.work)
+
+    torch.manual_seed(options.seed)
+    generator.manual_seed(options.seed)
+    run = lambda model, epochs, rate: train(
+        model, copies, answers, train_labels, validation, epochs, rate, generator)
+    model = run(Mlp(), options.float_epochs, 4e-3)
+    for format in options.formats:
+        quantized = copy.deepcopy(model)
+        # Scales and shifts are chosen of the float weights, and again of what a first part of the training made of them.
+        for epochs, rate in ((options.epochs * 3 // 8, 4e-3), (options.epochs * 5 // 8, 2e-3)):
+            quantized.quantize(format, copies[0, :10000].float())
+            quantized = run(quantized, epochs, rate)
+        export(quantized, options.out / FILES[format])
+        validated = evaluate_integers(options.out / FILES[format], reduced[held_out], labels[held_out])[0]
+        print(f"{FILES[format]}: validation {validated:.4f} in integers")
 
     rows = rows_of_each_class(labels[~held_out], 5)
-    np.save(HERE / "calibration.npy", (reduced[~held_out][rows] / 255).astype(np.float32))
+    np.save(options.out / "calibration.npy", (reduced[~held_out][rows] / 255).astype(np.float32))
 
-    # The test split is read here and nowhere before.
+
+def test(options, validation, validation_labels):
+    """The test split is read here and nowhere else."""
     images, labels = read_split(options.data, "t10k")
     pixels = to_16x16(images)
     rows = rows_of_each_class(labels, 5)
-    np.save(HERE / "test_x.npy", (pixels[rows] / 255).astype(np.float32))
-    np.save(HERE / "test_y.npy", labels[rows].astype(np.int32))
-    for model in quantized:
-        path = HERE / FILES[model.format]
+    np.save(options.out / "test_x.npy", (pixels[rows] / 255).astype(np.float32))
+    np.save(options.out / "test_y.npy", labels[rows].astype(np.int32))
+    for format in options.formats:
+        path = options.out / FILES[format]
         accuracy, sums, notes = evaluate_integers(path, pixels, labels)
-        validated = evaluate_integers(path, reduced[held_out], validation[1].numpy())[0]
+        validated = evaluate_integers(path, validation, validation_labels)[0]
         digits = ort.InferenceSession(path, providers=["CPUExecutionProvider"]).run(
             None, {"pixels": (pixels / 255).astype(np.float32)})[0]
         print(f"{path.name}: test {accuracy:.4f} in integers, {(digits == labels).mean():.4f} in float "

@@ -98,6 +98,11 @@ pub trait Kernel: Debug + Send + Sync {
         None
     }
 
+    /// The search, if it is one for an element that is nearly the largest.
+    fn arg_max_bits(&self) -> Option<&ArgMaxBits> {
+        None
+    }
+
     /// The table, if it is a portable function of int8, of which a target's own kernel can be made.
     fn lookup(&self) -> Option<&Lookup> {
         None

@@ -16,10 +16,12 @@
 /// - *Sums of 32 bits*, one each. Bytes are loaded one by one. Weights of 2 and 4 bits are never masked: accumulator `k`
 ///   adds the products with `word >> (bits * k)`, whose lowest digit is output `k` and whose others are what accumulator
 ///   `k + 1` adds. So output `k` is the difference `T(k) - 2^bits * T(k + 1)`, exact modulo 2^32. Three instructions an
-///   output, as bytes need them.
+///   output, as bytes need them. [Powers of two](Form::powers) are looked up by their codes, those of
+///   [`POWER_OF_TWO`](crate::kernels::POWER_OF_TWO), in sixteen bytes: five instructions an output. Multiples of the input
+///   in a table would take four, and twenty for the table of every input and group.
 ///
-/// Weights of less than 16 bits are stored plus half their range (plus 1 of 2 bits), which the sum of the operand takes
-/// back.
+/// Weights of less than 16 bits but powers of two are stored plus half their range (plus 1 of 2 bits), which the sum of the
+/// operand takes back.
 ///
 /// `I` is the number of inputs, `O` that of outputs, `N` the length of the stream, `FORM` a [`Form`].
 #[derive(Clone, Debug)]
@@ -51,12 +53,17 @@ pub struct Form {
     /// Whether sums are multiplied before they are shifted. If not, half a step and the zero point are part of what the
     /// accumulators begin with.
     pub scaled: bool,
+    /// Whether weights of 4 bits are the sign and the exponent of a power of two.
+    pub powers: bool,
 }
 
 impl Form {
     /// As a constant of a type.
     pub const fn pack(self) -> u32 {
-        (self.bits | self.skip << 8 | self.time << 12) as u32 | (self.pairs as u32) << 16 | (self.scaled as u32) << 20
+        (self.bits | self.skip << 8 | self.time << 12) as u32
+            | (self.pairs as u32) << 16
+            | (self.scaled as u32) << 20
+            | (self.powers as u32) << 24
     }
 
     /// The form that [`pack`](Self::pack) made a number of.
@@ -67,6 +74,7 @@ impl Form {
             time: (form >> 12 & 0xf) as usize,
             pairs: form >> 16 & 1 == 1,
             scaled: form >> 20 & 1 == 1,
+            powers: form >> 24 & 1 == 1,
         }
     }
 
@@ -78,6 +86,7 @@ impl Form {
             _ => false,
         };
         groups
+            && (!self.powers || self.bits == 4 && !self.pairs)
             && group > 0
             && inputs > 0
             && self.time <= 2
@@ -99,6 +108,7 @@ impl Form {
     /// What a stored weight is larger by.
     pub const fn offset(self) -> i32 {
         match self.bits {
+            _ if self.powers => 0,
             2 => 1,
             4 => 8,
             8 => 128,
@@ -174,6 +184,8 @@ impl Form {
             (true, 16) => group,
             (true, _) => 2 * group,
             (false, 8) => 3 * group,
+            // The highest code of a word is not masked.
+            (false, _) if self.powers => 5 * group - (4 * group == self.input_bits(group)) as usize,
             (false, _) => 3 * group - 1,
         }
     }
@@ -228,6 +240,7 @@ impl<const I: usize, const O: usize, const N: usize, const G: usize, const FORM:
 pub(super) mod portable {
     use super::Form;
     use crate::arch::armv6m::{bytes, integers, left_out};
+    use crate::kernels::{POWER_OF_TWO, product};
 
     /// One row of [`GemmPacked`](super::GemmPacked), of so many inputs and outputs in a group.
     pub fn gemm_packed(stream: &[u32], form: Form, x: &[i32], [inputs, group]: [usize; 2], y: &mut [i8]) {
@@ -268,6 +281,7 @@ pub(super) mod portable {
                     (true, 16) => word,
                     (true, bits) => word & (((1 << bits) - 1) * 0x1_0001),
                     (false, 8) => word & 0xff,
+                    (false, _) if form.powers => product(POWER_OF_TWO, word as u8, 1) as u32,
                     (false, _) => word & (u32::MAX >> (32 - form.input_bits(group)) >> (form.bits * a)),
                 }
             };
@@ -283,7 +297,7 @@ pub(super) mod portable {
                         let lower = i32::from(both as i16);
                         if o % 2 == 0 { lower } else { both.wrapping_sub(lower) >> 16 }
                     }
-                    (false, 8) => accumulator(o).wrapping_sub(correction),
+                    (false, bits) if bits == 8 || form.powers => accumulator(o).wrapping_sub(correction),
                     (false, bits) => {
                         let above = if o + 1 < group { accumulator(o + 1) } else { 0 };
                         accumulator(o).wrapping_sub(above << bits).wrapping_sub(correction)
@@ -395,6 +409,18 @@ mod asm {
             )
         };
     }
+    /// Multiplies the input in r2 with the power of two whose code is number `$a` of those in r4, and adds it. r5 is the
+    /// table.
+    #[rustfmt::skip]
+    macro_rules! power {
+        ($a:literal, $acc:tt) => {
+            concat!(
+                ".if {accs} > ", $a, "\n .if 4 * ", $a, " + 4 == {width}\n lsrs r3, r4, #(4 * ", $a, ")\n",
+                " .else\n lsls r3, r4, #(28 - 4 * ", $a, ")\n lsrs r3, r3, #28\n .endif\n",
+                " ldrsb r3, [r5, r3]\n muls r3, r2, r3\n", add!($acc, "r3"), " .endif\n",
+            )
+        };
+    }
     /// Three words of pairs of weights, from accumulator `$a` on.
     #[rustfmt::skip]
     macro_rules! three {
@@ -423,9 +449,11 @@ mod asm {
                 product!($k, "2", "r10"), product!($k, "3", "r11"), product!($k, "4", "r12"), product!($k, "5", "lr"),
                 product!($k, "6", "r6"), product!($k, "7", "r7"),
                 ".else\n .if {width} == 32\n ldr r4, [r0, #4 * ", $k, "]\n .elseif {width} == 16\n ldrh r4, [r0, #2 * ",
-                $k, "]\n .else\n ldrb r4, [r0, #", $k, "]\n .endif\n",
+                $k, "]\n .else\n ldrb r4, [r0, #", $k, "]\n .endif\n .if {powers}\n",
+                power!("0", "r8"), power!("1", "r9"), power!("2", "r10"), power!("3", "r11"), power!("4", "r12"),
+                power!("5", "lr"), power!("6", "r6"), power!("7", "r7"), " .else\n",
                 above!("1", "r9"), above!("2", "r10"), above!("3", "r11"), above!("4", "r12"), above!("5", "lr"),
-                above!("6", "r6"), above!("7", "r7"), " muls r4, r2, r4\n add r8, r4\n .endif\n 4:\n",
+                above!("6", "r6"), above!("7", "r7"), " muls r4, r2, r4\n add r8, r4\n .endif\n .endif\n 4:\n",
             )
         };
     }
@@ -443,7 +471,7 @@ mod asm {
             concat!(
                 ".if {accs} > ", $a, "\n .if {pairs}\n mov r3, ", $acc, "\n .if {bits} < 16\n subs r3, r3, r5\n .endif\n",
                 " sxth r2, r3\n subs r3, r3, r2\n asrs r3, r3, #16\n str r2, [sp, #(8 * ", $a, ")]\n str r3, [sp, #(8 * ", $a,
-                " + 4)]\n .elseif {bits} == 8\n mov r3, ", $acc, "\n subs r3, r3, r5\n str r3, [sp, #(4 * ", $a,
+                " + 4)]\n .elseif {bits} == 8 || {powers}\n mov r3, ", $acc, "\n .if {powers} == 0\n subs r3, r3, r5\n .endif\n str r3, [sp, #(4 * ", $a,
                 ")]\n .else\n mov r4, ", $acc, "\n subs r2, r4, r5\n .if {accs} > ", $a,
                 " + 1\n lsls r3, r3, #{bits}\n subs r2, r2, r3\n .endif\n movs r3, r4\n str r2, [sp, #(4 * ", $a,
                 ")]\n .endif\n .endif\n",
@@ -484,7 +512,7 @@ mod asm {
             "str r2, [sp, #({g} * 4 + 8)]",
             "str r5, [sp, #({g} * 4 + 12)]",
             "ldm r1!, {{r7}}",
-            ".if {bits} == 4",
+            ".if {bits} == 4 && {powers} == 0",
             "lsls r7, r7, #3",
             ".elseif {bits} == 8",
             "lsls r7, r7, #7",
@@ -511,6 +539,9 @@ mod asm {
             "movs r5, #((1 << {bits}) - 1)",
             "lsls r3, r5, #16",
             "adds r5, r5, r3",
+            ".endif",
+            ".if {powers}",
+            "adr r5, 1f",
             ".endif",
             ".if {skip} != 2",
             "ldr r2, [sp, #({g} * 4 + 32)]",
@@ -550,7 +581,7 @@ mod asm {
             "b 7b",
             ".endif",
             "8:",
-            ".if {bits} < 16",
+            ".if {bits} < 16 && {powers} == 0",
             "ldr r5, [sp, #({g} * 4 + 16)]",
             ".endif",
             concat!(end!("7", "r7"), end!("6", "r6"), end!("5", "lr"), end!("4", "r12")),
@@ -644,6 +675,11 @@ mod asm {
             "mov r10, r6",
             "mov r11, r7",
             "pop {{r4-r7, pc}}",
+            ".if {powers}",
+            ".balign 4",
+            "1:",
+            ".byte 1, 2, 4, 8, 16, 32, 64, 0, -1, -2, -4, -8, -16, -32, -64, 0",
+            ".endif",
             g = const G,
             bits = const Form::unpack(FORM).bits,
             pairs = const Form::unpack(FORM).pairs as usize,
@@ -654,6 +690,7 @@ mod asm {
             skip = const Form::unpack(FORM).skip,
             time = const Form::unpack(FORM).time,
             scaled = const Form::unpack(FORM).scaled as usize,
+            powers = const Form::unpack(FORM).powers as usize,
             far = const far(G, Form::unpack(FORM)) as usize,
             bytes = const BYTES as usize,
         )

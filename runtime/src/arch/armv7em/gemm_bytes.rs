@@ -21,19 +21,27 @@ pub struct GemmBytes<const I: usize, const O: usize, const N: usize> {
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 #[cfg_attr(not(tinymlp_arch = "armv7em"), allow(dead_code))]
-struct Head {
+pub(super) struct Head {
     inputs: u32,
     /// From the first four inputs to the second.
     step: u32,
     outputs: u32,
     /// Added to every result before it saturates.
-    zero_point: i32,
-    /// Bits that the multipliers lack, at least 8.
-    shift: u32,
+    pub(super) zero_point: i32,
+    /// Bits that the multipliers lack; at least 8 where two outputs share a lane.
+    pub(super) shift: u32,
+}
+
+impl Head {
+    /// Of a layer of so many inputs and outputs.
+    pub(super) const fn new(inputs: usize, outputs: usize, zero_point: i32, shift: u32) -> Self {
+        let step = if inputs.is_multiple_of(4) { 4 } else { inputs % 4 };
+        Self { inputs: inputs as u32, step: step as u32, outputs: outputs as u32, zero_point, shift }
+    }
 }
 
 /// Blocks of four inputs.
-const fn blocks(inputs: usize) -> usize {
+pub(super) const fn blocks(inputs: usize) -> usize {
     inputs.div_ceil(4)
 }
 
@@ -55,8 +63,7 @@ impl<const I: usize, const O: usize, const N: usize> GemmBytes<I, O, N> {
     /// multipliers lack, and a stream of constants.
     pub const fn new(zero_point: i32, shift: u32, stream: [u32; N]) -> Self {
         const { assert!(I >= 4 && O > 0 && N == bytes_stream_len(I, O)) };
-        let step = if I.is_multiple_of(4) { 4 } else { I % 4 };
-        Self { head: Head { inputs: I as u32, step: step as u32, outputs: O as u32, zero_point, shift }, stream }
+        Self { head: Head::new(I, O, zero_point, shift), stream }
     }
 
     /// Computes all rows.

@@ -6,6 +6,7 @@
 mod gemm;
 mod gemm_bytes;
 mod gemm_nonzero;
+mod gemm_packed;
 mod gemm_wide;
 mod nonzero;
 mod widen;
@@ -13,6 +14,7 @@ mod widen;
 pub use gemm::{Gemm, GemmPairs, fours, pair, stream_len};
 pub use gemm_bytes::{GemmBytes, block_start, bytes_stream_len};
 pub use gemm_nonzero::{GemmNonzero, GemmNonzeroPairs, nonzero_stream_len};
+pub use gemm_packed::{GemmPacked, GemmPackedSums, packed_group, packed_stream_len};
 pub use gemm_wide::{GemmWide, wide_stream_len};
 pub use nonzero::{Listed, Nonzero, NonzeroBytes, list_words};
 pub use widen::Widen;
@@ -29,6 +31,7 @@ pub mod dynamic {
     pub use super::gemm::portable::{gemm, gemm_pairs};
     pub use super::gemm_bytes::portable::gemm_bytes;
     pub use super::gemm_nonzero::portable::{gemm as gemm_nonzero, gemm_pairs as gemm_nonzero_pairs};
+    pub use super::gemm_packed::portable::{gemm_packed, gemm_packed_sums};
     pub use super::gemm_wide::portable::gemm_wide;
     pub use super::nonzero::portable::{bytes as nonzero_bytes, pairs as nonzero_pairs};
     pub use super::widen::widen;

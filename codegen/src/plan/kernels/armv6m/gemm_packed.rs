@@ -3,8 +3,9 @@
 use super::gemm::{Skip, Time, multiplier_shifts};
 use crate::plan::Type;
 use crate::plan::cost::{Cost, Function, Instructions, Seen};
-use crate::plan::kernels::{self, Buffer, Constant, Field, Fields, Kernel};
+use crate::plan::kernels::{self, Buffer, Constant, Field, Fields, Kernel, packed_format};
 use tinymlp::arch::armv6m::{Form, dynamic, left_out, words};
+use tinymlp::kernels::{POWER_OF_TWO, weight_code};
 
 /// See [`tinymlp::arch::armv6m::GemmPacked`] and `GemmPackedBytes`.
 #[derive(Clone, Debug)]
@@ -19,6 +20,17 @@ pub struct GemmPacked {
     bytes: bool,
 }
 
+/// How the weights of a layer are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Storage {
+    /// Bits of a weight.
+    pub bits: usize,
+    /// Whether two sums share an accumulator.
+    pub pairs: bool,
+    /// Whether a weight is the sign and the exponent of a power of two.
+    pub powers: bool,
+}
+
 /// Zero bits after the 16 of a multiplier.
 const BITS: u32 = 16;
 
@@ -31,9 +43,8 @@ fn common_shift(from: &kernels::Gemm) -> Option<u32> {
 }
 
 impl GemmPacked {
-    /// Bits of a weight and whether two sums share an accumulator, of every form that computes the layer, with the
-    /// operand within these limits.
-    pub fn forms(from: &kernels::Gemm, x: (i32, i32)) -> Vec<(usize, bool)> {
+    /// Storages of every form that computes the layer, with the operand within these limits.
+    pub fn forms(from: &kernels::Gemm, x: (i32, i32)) -> Vec<Storage> {
         let limits = from.limits;
         let shift = common_shift(from);
         let scaled = from.shift == 0 && multiplier_shifts(&from.multiplier).is_some();
@@ -51,23 +62,29 @@ impl GemmPacked {
         let mut forms = Vec::new();
         let all = |low: i8, high: i8| from.weight.iter().all(|w| (low..=high).contains(w));
         let bits = if all(-1, 1) { Some(2) } else { all(-8, 7).then_some(4) };
+        let storage = |bits, pairs| Storage { bits, pairs, powers: false };
         if within(-LIMIT, LIMIT) {
-            forms.extend(bits.map(|bits| (bits, false)));
-            forms.push((8, false));
+            forms.extend(bits.map(|bits| storage(bits, false)));
+            // Integers of few bits take fewer instructions.
+            if bits.is_none() && packed_format(&from.weight) == Some(POWER_OF_TWO) {
+                forms.push(Storage { powers: true, ..storage(4, false) });
+            }
+            forms.push(storage(8, false));
         }
         // The proof that two sums fit one register: what leaves 16 bits on the way comes back.
         if within(i16::MIN.into(), i16::MAX.into()) {
-            forms.extend(bits.map(|bits| (bits, true)));
-            forms.push((16, true));
+            forms.extend(bits.map(|bits| storage(bits, true)));
+            forms.push(storage(16, true));
         }
         forms
     }
 
     /// The layer `from`, in one of its [forms](Self::forms).
-    pub fn new(from: &kernels::Gemm, (bits, pairs): (usize, bool), bytes: bool, skip: Skip, time: Time) -> Self {
+    pub fn new(from: &kernels::Gemm, storage: Storage, bytes: bool, skip: Skip, time: Time) -> Self {
+        let Storage { bits, pairs, powers } = storage;
         let kernels::Gemm { rows, inputs, outputs, ref weight, ref bias, ref multiplier, limits, .. } = *from;
         let shift = common_shift(from);
-        let form = Form { bits, pairs, skip: skip as usize, time: time as usize, scaled: shift.is_none() };
+        let form = Form { bits, pairs, skip: skip as usize, time: time as usize, scaled: shift.is_none(), powers };
         let group = form.group(outputs);
         // For operands that are 128 larger.
         let bias_of = |o: usize| {
@@ -87,7 +104,7 @@ impl GemmPacked {
                     let pair = |pair: &[i32]| pair[0].wrapping_add(pair[1] << 16) as u32;
                     stream.extend(biases.chunks_exact(2).map(pair));
                 }
-                (false, 8) => stream.extend(biases.iter().map(|&bias| bias as u32)),
+                (false, bits) if bits == 8 || powers => stream.extend(biases.iter().map(|&bias| bias as u32)),
                 (false, _) => {
                     // Every accumulator contains those above it.
                     let mut above = 0i32;
@@ -102,7 +119,9 @@ impl GemmPacked {
             let before = if bits == 16 { 0 } else { left_out(inputs) };
             let mut words = vec![0u32; form.weight_words(inputs, group)];
             for (k, o) in (0..inputs).flat_map(|k| (first..end).map(move |o| (k, o))) {
-                let stored = i32::from(weight[o * inputs + k]) + form.offset();
+                let weight = weight[o * inputs + k];
+                let stored =
+                    if powers { weight_code(POWER_OF_TWO, weight).into() } else { i32::from(weight) + form.offset() };
                 let place = form.place(group, k + before, o - first);
                 // A negative weight of 16 bits borrows from the one above it.
                 let word = &mut words[place / 32];
@@ -142,16 +161,16 @@ impl GemmPacked {
     /// Instructions of a row. Counted from the assembly.
     fn instructions(&self, case: Case) -> f64 {
         let n = |count: usize| count as f64;
-        let Form { bits, pairs, skip, time, scaled } = self.form;
+        let Form { bits, pairs, skip, time, scaled, powers } = self.form;
         let (g, accs) = (self.group, self.form.accumulators(self.group));
         let groups = self.outputs.div_ceil(g);
         let far = (0..4).map(|k| 2 * self.form.input_code(g, k)).sum::<usize>() > 220;
         let packed = bits < 16;
-        let moved = if bits == 2 || bits == 16 { 0 } else { 1 };
+        let moved = if bits == 2 || bits == 16 || powers { 0 } else { 1 };
         let jump = if skip == 2 { 0 } else { 1 };
         let call = 5 + 1 + 1 + 1 + 4 * jump + 3 + 1 + moved + 2 * usize::from(pairs) + 1 + 4 + 3 + 2;
         let finish = 2 + 6;
-        let begin = accs + accs.min(8) + 1 + if pairs && packed { 3 } else { 0 } + 2 * jump;
+        let begin = accs + accs.min(8) + 1 + if pairs && packed { 3 } else { 0 } + usize::from(powers) + 2 * jump;
         // Bytes of weights are loaded with their products; of the others, the loads of four inputs are not the same.
         let fours = self.inputs.div_ceil(4);
         let loads: usize = (0..fours * 4).skip(left_out(self.inputs)).map(|k| self.form.loads(g, k % 4)).sum();
@@ -176,9 +195,10 @@ impl GemmPacked {
             (true, 16) => 6 * accs,
             (true, _) => 7 * accs,
             (false, 8) => 3 * accs,
+            (false, _) if powers => 2 * accs,
             (false, _) => 6 * accs - 2,
         };
-        let before = usize::from(packed) + spread + 13;
+        let before = usize::from(packed && !powers) + spread + 13;
         let scale = match (scaled, pairs) {
             (false, _) => 1,
             (true, true) => 3 + 2 + 3,
@@ -210,19 +230,29 @@ impl GemmPacked {
 
     /// Bytes of the code.
     fn code(&self) -> usize {
-        let Form { bits, pairs, skip, time, scaled } = self.form;
+        let Form { bits, pairs, skip, time, scaled, powers } = self.form;
         let (g, accs) = (self.group, self.form.accumulators(self.group));
         let inputs: usize = (0..4).map(|k| self.form.input_code(g, k)).sum();
         let far = usize::from(2 * inputs > 220);
         let packed = usize::from(bits < 16);
         let jump = usize::from(skip != 2);
-        let call = 6 + 1 + 1 + 4 * jump + 3 + 1 + usize::from(bits == 4 || bits == 8) + 2 * usize::from(pairs) + 5 + 5;
-        let begin = 2 * accs + 1 + 3 * packed * usize::from(pairs) + 2 * jump;
+        let call = 6
+            + 1
+            + 1
+            + 4 * jump
+            + 3
+            + 1
+            + usize::from(bits == 4 && !powers || bits == 8)
+            + 2 * usize::from(pairs)
+            + 5
+            + 5;
+        let begin = 2 * accs + 1 + 3 * packed * usize::from(pairs) + usize::from(powers) + 2 * jump;
         let round = inputs + packed + 4 + far + if skip == 2 { 3 + far + 3 } else { 0 };
         let spread = match (pairs, bits) {
             (true, 16) => 6 * accs,
             (true, _) => 7 * accs,
             (false, 8) => 3 * accs,
+            (false, _) if powers => 2 * accs,
             (false, _) => 6 * accs - 2,
         };
         let scale = match (scaled, pairs) {
@@ -233,7 +263,8 @@ impl GemmPacked {
         let relu = if time == 2 && scaled { 5 } else { 0 };
         let limit = if time == 0 { 6 } else { 5 };
         let results = 1 + relu + scale + limit + 1 + 4;
-        2 * (call + begin + round + packed + spread + 14 + results + 7 + 8) + 2
+        let table = if powers { 16 } else { 2 };
+        2 * (call + begin + round + packed + spread + 14 + results + 7 + 8) + table
     }
 
     /// Bits of a weight.
