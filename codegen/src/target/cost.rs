@@ -8,6 +8,7 @@ use super::activity::Activity;
 use super::compiled::Compiled;
 use crate::data::Rows;
 use crate::plan::cost::{Cost, Instructions, Seen};
+use crate::plan::layout::Layout;
 use crate::plan::{Place, Plan, Step, Value};
 use std::collections::BTreeMap;
 
@@ -71,7 +72,11 @@ impl Plan {
             .steps
             .iter()
             .map(|step| {
-                let nonzero = activity.rows(step.inputs[0], self.values[step.inputs[0]].order.as_deref());
+                let x = &self.values[step.inputs[0]];
+                // As the kernel takes a plain operand: packed ones have its shape.
+                let views = step.kernel.views();
+                let row = views.first().and_then(|view| view.last()).copied().filter(|_| x.layout == Layout::Plain);
+                let nonzero = activity.rows(step.inputs[0], row.unwrap_or(x.features()), x.order.as_deref());
                 let [lowest, highest] = activity.limits(step.output);
                 let seen = Seen { nonzero: &nonzero, lowest, highest };
                 let counted = step.kernel.cost(&seen);

@@ -10,7 +10,7 @@ use tinymlp::text::{Automaton, COMMON, POPULAR};
 pub struct Vocabulary {
     states: Vec<u8>,
     common: [u8; COMMON],
-    popular: [u32; POPULAR],
+    popular: Box<[u32; POPULAR]>,
     root: u32,
     numbered: bool,
 }
@@ -109,7 +109,7 @@ impl Vocabulary {
             if !grown {
                 // The root is the last state of all.
                 let root = addresses.last().map_or(0, |&a| a as u32);
-                let popular = std::array::from_fn(|k| popular.get(k).map_or(0, |&s| addresses[s] as u32));
+                let popular = Box::new(std::array::from_fn(|k| popular.get(k).map_or(0, |&s| addresses[s] as u32)));
                 return Ok(Self { states: bytes, common, popular, root, numbered });
             }
         }
