@@ -1,7 +1,7 @@
 //! One set with one seed: the network trained, tuned and searched by the command `tinymlp` on the training rows, then
 //! everything measured on the test rows and on emulated boards.
 
-use super::sets::{Part, Set};
+use super::sets::Set;
 use crate::artifact::{self, Files};
 use crate::board::{self, Board};
 use crate::emulate::{self, Options};
@@ -286,7 +286,7 @@ const SEARCH: &str = "search";
 pub fn boards() -> Result<Vec<Board>> {
     let all = board::all()?;
     let of = |core: &&str| all.iter().find(|board| board.core == *core && board.emulator.is_some()).cloned();
-    Ok(CORES.iter().filter_map(|core| of(core)).collect())
+    Ok(CORES.iter().filter_map(of).collect())
 }
 
 /// Their cores.

@@ -13,11 +13,11 @@ use tinymlp_codegen::quantize::weight_scale;
 /// One scale for the last layer's weights, so that its sums are compared as they are.
 fn one_scale(graph: &Graph) -> Config {
     let mut config = Config::default();
-    let layers = graph.nodes.iter().filter_map(|node| match &node.op {
+    let mut layers = graph.nodes.iter().filter_map(|node| match &node.op {
         Op::Gemm { weight, .. } => Some((&node.name, weight)),
         _ => None,
     });
-    if let Some((name, weight)) = layers.last() {
+    if let Some((name, weight)) = layers.next_back() {
         let scale = weight_scale(weight, &vec![1.0; weight.len()], Format::Int8).map(Scale::Layer);
         config.layers.insert(name.clone(), LayerConfig { scale, ..LayerConfig::default() });
     }

@@ -18,8 +18,11 @@ fn digits(format: Format, input_bits: u32) -> Result<(Network, Samples)> {
     Ok((network, samples))
 }
 
+/// From a weight and the number, the mask of its summand.
+type Way = fn(i8, u32) -> u8;
+
 /// Ways of leaving out of the summands of a layer what counts least, each by one number.
-const WAYS: [(&str, fn(i8, u32) -> u8); 3] = [
+const WAYS: [(&str, Way); 3] = [
     ("columns of the sum, from the lowest", |w, k| u8::MAX << k.saturating_sub(exponent(w)).min(7)),
     ("low bits of every operand", |_, k| u8::MAX << k.min(7)),
     ("whole summands, smallest weights first", |w, k| if exponent(w) < k { 0 } else { u8::MAX }),
