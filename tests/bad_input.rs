@@ -472,3 +472,95 @@ fn options_that_mean_nothing() {
     folder.refused("compile good.onnx", &["compile"]);
     folder.refused("build", &["MODEL"]);
 }
+
+/// Rows with the classes that `good.onnx` gives them.
+fn labelled(folder: &Folder, count: usize) {
+    let x = rows(count);
+    let score = |row: &[f32], class: usize| -> f32 { (0..4).map(|i| row[i] * ((3 * i + class) as f32).sin()).sum() };
+    let class = |row: &[f32]| (0..3).max_by(|&a, &b| score(row, a).total_cmp(&score(row, b))).unwrap_or(0) as f32;
+    folder.write("x.npy", write_npy(4, &x));
+    folder.write("y.npy", write_npy(1, &x.chunks(4).map(class).collect::<Vec<_>>()));
+}
+
+const SEARCH: &str = "search good.onnx --data x.npy --labels y.npy --target cortex-m0 --population 20";
+
+#[test]
+fn searches_are_refused_with_all_reasons_and_leave_nothing() {
+    let folder = Folder::new("search");
+    labelled(&folder, 90);
+    folder.write("short.npy", write_npy(1, &[0.0; 89]));
+    folder.write("missing.npy", write_npy(1, &(0..90).map(|k| (k % 2) as f32).collect::<Vec<_>>()));
+    folder.write("file", "");
+    let search = |rest: &str| format!("search good.onnx --data x.npy --target cortex-m0 {rest}");
+    folder.refused(&search("--labels short.npy --out out"), &["short.npy", "89 labels for 90 rows"]);
+    folder.refused(&search("--labels missing.npy --out out"), &["class 2", "0 row(s)"]);
+    folder.refused(&search("--labels short.npy --out file"), &["89 labels", "file: cannot be written"]);
+    folder.refused(&search("--labels y.npy --out out --objective size"), &["'size' is none of"]);
+    folder.refused(&search("--labels y.npy --out out --max-accuracy-drop 200%"), &["no share"]);
+    let printed = "search good.onnx --data x.npy --labels y.npy --out out --target printed --objective flash";
+    folder.refused(printed, &["not predicted for circuits"]);
+    let portable = "search good.onnx --data x.npy --labels y.npy --out out --target portable";
+    folder.refused(portable, &["not predicted for 'portable'", "cortex-m0"]);
+    let output = folder.run(&format!("{SEARCH} --generations 2 --out out"));
+    assert!(output.status.success(), "{}", text(&output));
+    let other = folder.refused(&format!("{SEARCH} --generations 2 --seed 7 --out out"), &["state.json", "--restart"]);
+    assert!(other.contains("another model, data or options"), "{other}");
+    let again = folder.run(&format!("{SEARCH} --generations 2 --seed 7 --out out --restart"));
+    assert!(again.status.success(), "{}", text(&again));
+}
+
+#[test]
+fn a_budget_that_nothing_keeps_to_is_an_error_with_the_front_written() {
+    let folder = Folder::new("budget");
+    labelled(&folder, 90);
+    let other = Model::new(17)
+        .input("x", &[-1, 4])
+        .initializer(floats("w", &[4, 3], &(0..12).map(|k| (k as f32 * 0.7).cos()).collect::<Vec<_>>()))
+        .node("MatMul", &["x", "w"], &["y"], vec![])
+        .output("y");
+    folder.write("other.onnx", other.bytes());
+    let line = "search other.onnx --reference good.onnx --data x.npy --labels y.npy --target printed --out out";
+    let output = folder.run(&format!("{line} --population 20 --generations 2 --max-accuracy-drop 1%"));
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    assert!(message.contains("no point loses at most 1 %; the nearest is point-"), "{message}");
+    for file in ["front.json", "front.svg", "calibration.npy", "point-00.json", "exact.json"] {
+        assert!(folder.0.join("out").join(file).is_file(), "{file}");
+    }
+}
+
+#[test]
+fn an_interrupted_search_goes_on_and_ends_as_if_it_had_not_been() {
+    let folder = Folder::new("interrupted");
+    labelled(&folder, 90);
+    let line = format!("{SEARCH} --generations 1000000 --out parts");
+    let mut child = Command::new(&*TINYMLP)
+        .args(line.split_whitespace())
+        .current_dir(&folder.0)
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("it runs");
+    let generation = || -> Option<usize> {
+        let state = std::fs::read_to_string(folder.0.join("parts/state.json")).ok()?;
+        let (_, rest) = state.split_once("\"generation\": ")?;
+        rest.split(',').next()?.parse().ok()
+    };
+    while generation().is_none_or(|done| done < 3) {
+        assert!(child.try_wait().expect("its state").is_none(), "it ended by itself");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    child.kill().expect("it is killed");
+    child.wait().expect("it ends");
+    let end = generation().expect("a whole state") + 4;
+    let files = |out: &str| {
+        let output = folder.run(&format!("{SEARCH} --generations {end} --out {out}"));
+        assert!(output.status.success(), "{}", text(&output));
+        let all = folder.contents().into_iter();
+        let of = all.filter_map(|(path, bytes)| Some((path.strip_prefix(folder.0.join(out)).ok()?.to_owned(), bytes)));
+        // What was being written when it was killed may still be there.
+        of.filter(|(path, _)| !path.to_string_lossy().starts_with('.')).collect::<BTreeMap<_, _>>()
+    };
+    let (parts, whole) = (files("parts"), files("whole"));
+    assert!(whole.len() > 5, "{:?}", whole.keys());
+    assert!(parts == whole, "{:?} and {:?}", parts.keys(), whole.keys());
+}

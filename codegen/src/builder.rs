@@ -2,7 +2,7 @@
 
 use crate::calibrate::{Observer, StuckColumns, calibrate};
 use crate::data::{self, Rows};
-use crate::emit::{Io, Module, emit};
+use crate::emit::{Io, Module, emit, golden};
 use crate::error::{Error, Problem, Result};
 use crate::graph::{Graph, simplify::simplify};
 use crate::import;
@@ -54,6 +54,7 @@ pub struct Builder {
     mode: Mode,
     emission: Emission,
     constant_time: bool,
+    golden: usize,
 }
 
 /// A compiled model: everything there is to know of it.
@@ -86,6 +87,7 @@ impl Builder {
             mode: Mode::default(),
             emission: Emission::default(),
             constant_time: false,
+            golden: 0,
         }
     }
 
@@ -218,6 +220,14 @@ impl Builder {
         self
     }
 
+    /// Adds so many golden vectors, inputs of the calibration data with the outputs that the host simulation gives, and a
+    /// function `self_test` that compares: by it a device checks itself. They take flash (on AVR RAM too).
+    #[must_use]
+    pub fn golden(mut self, vectors: usize) -> Self {
+        self.golden = vectors;
+        self
+    }
+
     /// Reads and simplifies the model, no more.
     ///
     /// # Errors
@@ -246,8 +256,12 @@ impl Builder {
         Ok((graph, hash.finalize().iter().map(|b| format!("{b:02x}")).collect()))
     }
 
-    /// What the model's file or one beside it says of the quantization, and what the caller says over it.
-    fn config(&self, graph: &Graph) -> Result<Config> {
+    /// What the model's file, or the one given in its place, says of the quantization of a graph that it gave, and what
+    /// the caller says over it.
+    ///
+    /// # Errors
+    /// A file that cannot be read or is of another form.
+    pub fn config(&self, graph: &Graph) -> Result<Config> {
         let (place, text) = match (&self.quantization, &graph.quantization) {
             (Some(file), _) => {
                 let cannot = |e| Problem::new(file.display().to_string(), format!("cannot be read: {e}"));
@@ -301,7 +315,11 @@ impl Builder {
         let emission = |layer: &str| options.config.layer(layer).emission.unwrap_or(self.emission);
         let plan = plan.for_target_as(target, &rows, &emission);
         let report = report(&graph, &plan, &rows);
-        let module = emit(&plan, self.io)?;
+        let mut module = emit(&plan, self.io)?;
+        if self.golden > 0 {
+            let text = golden(&plan, &module.type_name, &rows, self.golden);
+            module.files[0].1.extend(text.into_bytes());
+        }
         Ok(Compiled { graph, plan, report, module })
     }
 

@@ -13,6 +13,9 @@
 //! The modules are the phases of the path: [`import`] reads the file into a float [`graph`], [`calibrate`] observes
 //! it over the inputs, [`quantize`] makes it an integer [`plan`], which [`emit`] prints, [`plan::simulate`] executes with
 //! the runtime's own kernels, and [`report`] describes.
+//!
+//! What approximations there are beyond int8, how far each is off and when it pays is in `docs/approximation.md` of this
+//! package, with pictures and measurements.
 
 #![forbid(unsafe_code)]
 
@@ -26,11 +29,16 @@ pub mod error;
 pub mod graph;
 pub mod import;
 pub mod plan;
+#[cfg(feature = "plot")]
+pub mod plot;
+#[cfg(feature = "project")]
+pub mod project;
 pub mod quantize;
 pub mod report;
 #[cfg(feature = "search")]
 pub mod search;
 pub mod target;
+pub mod text;
 #[cfg(feature = "tune")]
 pub mod tune;
 

@@ -13,14 +13,18 @@ pub mod arch;
 mod arena;
 pub mod convert;
 mod element;
+mod golden;
 pub mod kernels;
 mod model;
 mod requantize;
+#[cfg(feature = "text")]
+pub mod text;
 
 #[cfg(feature = "fixed")]
 pub use fixed;
 
 pub use arena::{Arena, Rest, Scratch, bytes, cast, cast_mut};
 pub use element::{Activation, Element, Elementary};
+pub use golden::{Difference, Elements, self_test};
 pub use model::{Info, Model, Quantization};
 pub use requantize::{Clamp, requantize, shift_right};

@@ -3,8 +3,8 @@
 
 use proptest::prelude::*;
 use tinymlp::kernels::{
-    Add, Affine, ArgMax, ArgMaxBits, Concat, Div, Interpolate, LogSoftmax, Lookup, MatMul, Mul, PRelu, Piecewise,
-    ReduceMax, ReduceSum, Softmax, Strided,
+    Add, Affine, ArgMax, ArgMaxBits, Concat, Div, Gemm, GemmColumns, Interpolate, LayerNormalization, LogSoftmax,
+    Lookup, MatMul, Mul, PRelu, Piecewise, ReduceMax, ReduceSum, Softmax, SoftmaxColumns, Strided,
 };
 use tinymlp::{Clamp, Element};
 
@@ -28,6 +28,28 @@ fn wires(value: i64, bits: u32) -> Vec<bool> {
     (0..32).rev().filter(|k| bits >> k & 1 == 1).map(|k| value >> k & 1 == 1).collect()
 }
 
+/// Factors and terms of a normalization as its integers.
+fn normalization(
+    factor: &[f64; 24],
+    term: &[f64; 24],
+    scale: f64,
+    zero_point: i32,
+    shift: u32,
+) -> ([i32; 24], [i32; 24]) {
+    let one = f64::from(1 << shift);
+    let multiplier = factor.map(|f| (f / scale * 4096.0 * one).round() as i32);
+    let bias = term.map(|t| ((t / scale + f64::from(zero_point)) * one).round() as i32 + (1 << (shift - 1)));
+    (multiplier, bias)
+}
+
+/// A row with mean 0 and variance 1, scaled and moved; a row of equal elements has mean 0 alone.
+fn normalized(row: &[f64; 24], factor: &[f64; 24], term: &[f64; 24], epsilon: f64) -> [f64; 24] {
+    let mean = row.iter().sum::<f64>() / 24.0;
+    let variance = row.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / 24.0;
+    let root = (variance + epsilon).sqrt();
+    std::array::from_fn(|i| term[i] + if root == 0.0 { 0.0 } else { (row[i] - mean) / root * factor[i] })
+}
+
 proptest! {
     #[test]
     fn add(a: [i8; 9], b: [i8; 9], m in [-2_000_000..2_000_000i32, -2_000_000..2_000_000i32], offset in -900_000_000..900_000_000i32, shift in 1u32..28) {
@@ -36,6 +58,84 @@ proptest! {
         for i in 0..9 {
             let sum = a[i] as i128 * m[0] as i128 + b[i] as i128 * m[1] as i128 + offset as i128;
             prop_assert_eq!(y[i], shifted(sum, shift));
+        }
+    }
+
+    /// As a layer over rows between two transpositions.
+    #[test]
+    fn gemm_columns(x: [[[i8; 7]; 5]; 2], weight: [[i8; 5]; 3], bias in [-9000i32..9000, -9000i32..9000, -9i32..9], multiplier in [0..i32::MAX, 0..9_000_000i32, 0..9_000_000i32], zero_point: i8) {
+        let output = all::<i8>(zero_point.into());
+        let mut y = [[[0i8; 7]; 3]; 2];
+        GemmColumns { weight, bias, multiplier, shift: 1, output }.run(&x, &mut y);
+        let layer = Gemm { weight, bias, multiplier, shift: 1, output };
+        for b in 0..2 {
+            for c in 0..7 {
+                let column = [std::array::from_fn(|i| x[b][i][c])];
+                let mut expected = [[0i8; 3]];
+                layer.run(&column, &mut expected);
+                prop_assert_eq!(y[b].map(|row| row[c]), expected[0]);
+            }
+        }
+    }
+
+    /// As a softmax over rows between two transpositions.
+    #[test]
+    fn softmax_columns(x: [[[i8; 3]; 5]; 2], scale in 0.01f64..0.5) {
+        let fine: [u16; 256] = std::array::from_fn(|d| (65535.0 * (-scale * d as f64).exp()).round() as u16);
+        let output = all::<i8>(-128);
+        let mut y = [[[0i8; 3]; 5]; 2];
+        SoftmaxColumns { fine, coarse: [], levels: 256, output }.run(&x, &mut y);
+        for b in 0..2 {
+            for c in 0..3 {
+                let mut expected = [[0i8; 5]];
+                Softmax { fine, coarse: [], levels: 256, output }.run(&[x[b].map(|row| row[c])], &mut expected);
+                prop_assert_eq!(y[b].map(|row| row[c]), expected[0]);
+            }
+        }
+    }
+
+    /// Against the real normalization of the integers, within the documented bound.
+    #[test]
+    fn layer_normalization(
+        x: [[i8; 24]; 2], wide: [[i16; 24]; 2], narrow in 0u32..15, factor in prop::array::uniform24(-2.0f64..2.0),
+        term in prop::array::uniform24(-1.0f64..1.0), epsilon in 0.0f64..4.0, scale in 0.01f64..0.06, zero_point in -128i32..128,
+    ) {
+        let shift = 8u32;
+        let (multiplier, bias) = normalization(&factor, &term, scale, zero_point, shift);
+        let constants = LayerNormalization {
+            epsilon: (epsilon * 24.0 * 24.0 * 256.0).round() as u64, multiplier, bias, shift, output: all::<i8>(0),
+        };
+        let mut y = [[0i8; 24]; 2];
+        constants.run(&x.map(|row| row.map(|v| v >> narrow.min(7))), &mut y);
+        for r in 0..2 {
+            let row = x[r].map(|v| f64::from(v >> narrow.min(7)));
+            let exact = normalized(&row, &factor, &term, epsilon);
+            for i in 0..24 {
+                let expected = exact[i] / scale + f64::from(zero_point);
+                let near = (exact[i] / scale).abs() / (512.0 * 23.0);
+                let error = (f64::from(y[r][i]) - expected.clamp(-128.0, 127.0)).abs();
+                prop_assert!(error <= 0.512 + near, "{expected} is {} of {row:?}", y[r][i]);
+            }
+        }
+
+        let shift = 3u32;
+        let scale = scale / 256.0;
+        let (multiplier, bias) = normalization(&factor, &term, scale, 0, shift);
+        let constants = LayerNormalization {
+            epsilon: (epsilon * 24.0 * 24.0 * 256.0).round() as u64, multiplier, bias, shift, output: all::<i16>(0),
+        };
+        let mut y = [[0i16; 24]; 2];
+        constants.run(&wide.map(|row| row.map(|v| v >> narrow)), &mut y);
+        for r in 0..2 {
+            let row = wide[r].map(|v| f64::from(v >> narrow));
+            let exact = normalized(&row, &factor, &term, epsilon);
+            for i in 0..24 {
+                let expected = exact[i] / scale;
+                let allowed = 0.5 + 2f64.powi(-2) + 2.0 / scale * 2f64.powi(-20) + expected.abs() * 2f64.powi(-22);
+                let near = expected.abs() / (512.0 * 23.0);
+                let error = (f64::from(y[r][i]) - expected.clamp(-32768.0, 32767.0)).abs();
+                prop_assert!(error <= allowed + near, "{expected} is {} of {row:?}", y[r][i]);
+            }
         }
     }
 

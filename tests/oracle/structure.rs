@@ -1,5 +1,6 @@
 //! What models consist of beside operators: names, order, functions, branches, labels, inputs and outputs.
 
+use tinymlp_codegen::graph::simplify::simplify;
 use tinymlp_codegen::graph::{Graph, Kind, Labels, Op, eval};
 use tinymlp_codegen::import;
 use tinymlp_tests::onnx::{Model, attribute as a, floats, ints, node, texts, value_info};
@@ -242,4 +243,101 @@ fn an_input_as_output_is_copied() {
     let mut model = Model::new(13).node("Cast", &["x"], &["y"], vec![a("to", 1)]).output("y");
     model.graph().input.push(value_info("x", 7, Some(&[1, 2])));
     assert_eq!(run(&import(&model), &[1.0, 2.0]), [[1.0, 2.0]]);
+}
+
+/// Simplified, with the same results.
+fn simplified(model: &Model, x: &[f32]) -> Graph {
+    let graph = import(model);
+    let mut simple = graph.clone();
+    simplify(&mut simple);
+    for (a, b) in run(&graph, x).into_iter().flatten().zip(run(&simple, x).into_iter().flatten()) {
+        assert!((a - b).abs() < 1e-4, "{a} {b}");
+    }
+    simple
+}
+
+#[test]
+fn layer_normalization_in_parts_is_one_operator() {
+    let x: Vec<f32> = (0..12).map(|k| (k as f32 * 1.3).sin() * 3.0).collect();
+    let last = || vec![a("axes", &[-1i64][..])];
+    for (square, quotient, axes) in
+        [("Pow", "Div", last()), ("Mul", "Div", last()), ("Pow", "Mul", last()), ("Mul", "Mul", last())]
+    {
+        let mut model = Model::new(13)
+            .input("x", &[-1, 3, 4])
+            .initializer(floats("two", &[], &[2.0]))
+            .initializer(floats("epsilon", &[], &[0.25]))
+            .initializer(floats("scale", &[4], &[1.0, -2.0, 0.5, 3.0]))
+            .initializer(floats("bias", &[4], &[0.5, 0.0, -1.0, 2.0]))
+            .node("ReduceMean", &["x"], &["mean"], axes)
+            .node("Sub", &["x", "mean"], &["centred"], vec![])
+            .node(square, &["centred", if square == "Pow" { "two" } else { "centred" }], &["squares"], vec![])
+            .node("ReduceMean", &["squares"], &["variance"], last())
+            .node("Add", &["variance", "epsilon"], &["sum"], vec![])
+            .node("Sqrt", &["sum"], &["root"], vec![]);
+        if quotient == "Mul" {
+            model = model.node("Reciprocal", &["root"], &["one"], vec![]);
+        }
+        let model = model
+            .node(quotient, &["centred", if quotient == "Mul" { "one" } else { "root" }], &["normal"], vec![])
+            .node("Mul", &["normal", "scale"], &["scaled"], vec![])
+            .node("Add", &["scaled", "bias"], &["y"], vec![])
+            .output("y");
+        let graph = simplified(&model, &x);
+        let [node] = &graph.nodes[..] else { panic!("{:?}", graph.nodes) };
+        let Op::LayerNormalization { scale, bias, epsilon } = &node.op else { panic!("{node:?}") };
+        assert_eq!((&scale[..], &bias[..]), (&[1.0, -2.0, 0.5, 3.0][..], &[0.5, 0.0, -1.0, 2.0][..]));
+        assert!((epsilon - 0.25).abs() < 1e-9);
+    }
+    // Over another axis, or with another mean, it is none.
+    for (mean, variance) in [(1, -1), (-1, 1), (1, 1)] {
+        let model = Model::new(13)
+            .input("x", &[-1, 4, 4])
+            .initializer(floats("two", &[], &[2.0]))
+            .node("ReduceMean", &["x"], &["mean"], vec![a("axes", &[mean as i64][..])])
+            .node("Sub", &["x", "mean"], &["centred"], vec![])
+            .node("Pow", &["centred", "two"], &["squares"], vec![])
+            .node("ReduceMean", &["squares"], &["variance"], vec![a("axes", &[variance as i64][..])])
+            .node("Sqrt", &["variance"], &["root"], vec![])
+            .node("Div", &["centred", "root"], &["y"], vec![])
+            .output("y");
+        let graph = simplified(&model, &x.iter().chain(&x[..4]).copied().collect::<Vec<_>>());
+        assert!(!graph.nodes.iter().any(|n| matches!(n.op, Op::LayerNormalization { .. })), "{mean} {variance}");
+    }
+}
+
+#[test]
+fn layers_between_transpositions_run_along_columns() {
+    let x: Vec<f32> = (0..24).map(|k| (k as f32 * 0.9).cos()).collect();
+    let w: Vec<f32> = (0..20).map(|k| (k as f32 * 0.7).sin()).collect();
+    // One batch of 2 matrices of 4 tokens and 3 channels.
+    let mixer = |perm: &[i64], back: &[i64], tokens: i64| {
+        let (rows, columns) = ([tokens, 20 / tokens], [20 / tokens, tokens]);
+        Model::new(13)
+            .input("x", &[-1, 2, 4, 3])
+            .initializer(floats("w", &rows, &w))
+            .initializer(floats("v", &columns, &w))
+            .initializer(floats("b", &[20 / tokens], &w[..(20 / tokens) as usize]))
+            .node("Transpose", &["x"], &["t"], vec![a("perm", perm)])
+            .node("MatMul", &["t", "w"], &["h"], vec![])
+            .node("Add", &["h", "b"], &["i"], vec![])
+            .node("Tanh", &["i"], &["j"], vec![])
+            .node("MatMul", &["j", "v"], &["k"], vec![])
+            .node("Transpose", &["k"], &["l"], vec![a("perm", back)])
+    };
+    let count = |graph: &Graph, is: fn(&Op) -> bool| graph.nodes.iter().filter(|n| is(&n.op)).count();
+    let transposes = |graph: &Graph| count(graph, |op| matches!(op, Op::Transpose { .. }));
+    let columns = |graph: &Graph| count(graph, |op| matches!(op, Op::GemmColumns { .. }));
+    let swap = [0, 1, 3, 2];
+    let residual = mixer(&swap, &swap, 4).node("Add", &["l", "x"], &["y"], vec![]).output("y");
+    let graph = simplified(&residual, &x);
+    assert_eq!((transposes(&graph), columns(&graph)), (0, 2));
+    // Along the second axis, by permutations that are not their own inverse.
+    let graph = simplified(&mixer(&[0, 2, 3, 1], &[0, 3, 1, 2], 2).output("l"), &x);
+    assert_eq!((transposes(&graph), columns(&graph)), (0, 2));
+    // What is needed transposed, or comes back in another order, stays.
+    let graph = simplified(&mixer(&swap, &swap, 4).output("l").output("j"), &x);
+    assert_eq!((transposes(&graph), columns(&graph)), (2, 0));
+    let graph = simplified(&mixer(&[0, 2, 3, 1], &[0, 2, 3, 1], 2).output("l"), &x);
+    assert_eq!((transposes(&graph), columns(&graph)), (2, 0));
 }

@@ -50,7 +50,7 @@ pub fn here(path: &str) -> PathBuf {
 
 /// The trained models.
 pub fn trained() -> Vec<Fixture> {
-    ["digits", "wdbc", "wine"].map(|name| folder(name, &here("models").join(name))).into()
+    ["digits", "wdbc", "wine", "mixer"].map(|name| folder(name, &here("models").join(name))).into()
 }
 
 fn folder(name: &str, folder: &Path) -> Fixture {

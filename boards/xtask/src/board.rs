@@ -2,8 +2,10 @@
 
 use crate::error::{Context, Error, Result};
 use crate::workspace;
+use clap::ValueEnum;
 use serde::Deserialize;
 use std::fs;
+use std::path::PathBuf;
 use tinymlp_codegen::Core;
 
 /// One board.
@@ -21,10 +23,23 @@ pub struct Board {
     /// Where its standard library comes from.
     #[serde(default)]
     pub library: Library,
-    /// Folder under `boards/`, and name of its binary.
-    pub package: String,
+    /// Folder under `boards/` with the firmware that is measured in the emulator, and name of its binary.
+    pub package: Option<String>,
+    /// The board on which long tests run instead, as its core has the same kernels.
+    pub covered_by: Option<String>,
+    /// Folder under `boards/devices` with the firmware that is flashed, and name of its binary.
+    pub device: Option<String>,
     /// Name for probe-rs.
     pub chip: Option<String>,
+    /// Frequency of the core, as the device's firmware sets it up.
+    pub clock_hz: Option<u64>,
+    /// What flashes it, the usual way first.
+    #[serde(default)]
+    pub flashed_by: Vec<Flasher>,
+    /// What to connect to flash it.
+    pub plug: Option<String>,
+    /// How the device's firmware reports.
+    pub log: Option<Log>,
     /// Program memory.
     pub flash: Memory,
     /// Data memory.
@@ -44,6 +59,42 @@ pub enum Library {
     Rustup,
     /// Cargo builds it from the component rust-src. The package's configuration says how.
     Source,
+}
+
+/// A way to get firmware onto a board.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Flasher {
+    /// A debug probe, by probe-rs.
+    ProbeRs,
+    /// The chip's boot loader on a serial line, by espflash.
+    Espflash,
+    /// The boot loader of an Arduino, by avrdude.
+    Avrdude,
+    /// A copy to the drive that the boot loader shows.
+    Uf2,
+}
+
+impl Flasher {
+    /// What people call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Flasher::ProbeRs => "probe-rs",
+            Flasher::Espflash => "espflash",
+            Flasher::Avrdude => "avrdude",
+            Flasher::Uf2 => "uf2",
+        }
+    }
+}
+
+/// How the firmware of a device reports.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub enum Log {
+    /// defmt, through the debug probe.
+    Rtt,
+    /// Lines of text on a serial line of so many baud.
+    Serial(u32),
 }
 
 /// A region of memory.
@@ -125,6 +176,11 @@ pub fn all() -> Result<Vec<Board>> {
     Ok(file.board)
 }
 
+/// The boards that are emulated for the long tests and the benchmark: one for every set of kernels and counter.
+pub fn representative() -> Result<Vec<Board>> {
+    Ok(all()?.into_iter().filter(|board| board.emulator.is_some() && board.covered_by.is_none()).collect())
+}
+
 /// The board of that name.
 pub fn find(name: &str) -> Result<Board> {
     let boards = all()?;
@@ -139,10 +195,27 @@ impl Board {
         self.core.parse().unwrap_or_default()
     }
 
-    /// What `cargo --target` wants, in the package's folder: the target's name, or the file that describes it.
+    /// The folder of the firmware that is measured in the emulator.
+    pub fn measured(&self) -> Result<PathBuf> {
+        let package = self.package.as_ref().ok_or_else(|| self.not_emulated())?;
+        Ok(workspace::boards().join(package))
+    }
+
+    /// The folder of the firmware that is flashed.
+    pub fn device(&self) -> Result<PathBuf> {
+        let none = || Error::new(format!("{} is emulated only: there is no such board to flash", self.name));
+        Ok(workspace::devices().join(self.device.as_ref().ok_or_else(none)?))
+    }
+
+    /// The folders of all its firmware.
+    pub fn folders(&self) -> Vec<PathBuf> {
+        [self.measured(), self.device()].into_iter().flatten().collect()
+    }
+
+    /// What `cargo --target` wants, in a package's folder: the target's name, or the file that describes it.
     pub fn cargo_target(&self) -> String {
         let specification = format!("{}.json", self.target);
-        match workspace::boards().join(&self.package).join(&specification).is_file() {
+        match self.folders().iter().any(|folder| folder.join(&specification).is_file()) {
             true => specification,
             false => self.target.clone(),
         }
@@ -164,7 +237,11 @@ impl Board {
 
     /// The emulator, or an error that says there is none.
     pub fn emulator(&self) -> Result<&Emulator> {
-        self.emulator.as_ref().ok_or_else(|| Error::new(format!("there is no emulator for {}", self.name)))
+        self.emulator.as_ref().ok_or_else(|| self.not_emulated())
+    }
+
+    fn not_emulated(&self) -> Error {
+        Error::new(format!("there is no emulator for {}", self.name))
     }
 }
 
@@ -198,20 +275,48 @@ mod tests {
     #[test]
     fn packages_agree_with_the_file() {
         for board in all().unwrap() {
-            let package = workspace::boards().join(&board.package);
-            let layout = fs::read_to_string(package.join("memory.x")).unwrap();
-            for (region, memory) in [("FLASH", board.flash), ("RAM", board.ram)] {
-                let linker = Memory {
-                    origin: linker_number(&layout, region, "ORIGIN"),
-                    bytes: linker_number(&layout, region, "LENGTH"),
+            assert_eq!(board.package.is_some(), board.emulator.is_some(), "{}", board.name);
+            let device = [board.clock_hz.is_some(), board.log.is_some(), !board.flashed_by.is_empty()];
+            assert_eq!([board.device.is_some(); 3], device, "{}", board.name);
+            assert!(!board.folders().is_empty(), "{} has no firmware", board.name);
+            for package in board.folders() {
+                let config = fs::read_to_string(package.join(".cargo/config.toml")).unwrap();
+                assert!(config.contains(&format!("target = \"{}\"", board.cargo_target())), "target of {}", board.name);
+                // Some chips' support crates bring their own.
+                let Ok(layout) = fs::read_to_string(package.join("memory.x")) else {
+                    assert_eq!(board.core, "rv32imc", "{} has no memory.x", package.display());
+                    continue;
                 };
-                assert_eq!(linker, memory, "{region} of {}", board.name);
+                for (region, memory) in [("FLASH", board.flash), ("RAM", board.ram)] {
+                    let linker = Memory {
+                        origin: linker_number(&layout, region, "ORIGIN"),
+                        bytes: linker_number(&layout, region, "LENGTH"),
+                    };
+                    assert_eq!(linker, memory, "{region} in {}", package.display());
+                }
             }
-            let config = fs::read_to_string(package.join(".cargo/config.toml")).unwrap();
-            assert!(config.contains(&format!("target = \"{}\"", board.cargo_target())), "target of {}", board.name);
-            if let Some(chip) = &board.chip {
-                assert!(config.contains(&format!("--chip {chip}\"")), "runner of {}", board.name);
-            }
+        }
+    }
+
+    #[test]
+    fn runners_flash_the_boards() {
+        for board in all().unwrap().into_iter().filter(|board| board.device.is_some()) {
+            let config = fs::read_to_string(board.device().unwrap().join(".cargo/config.toml")).unwrap();
+            let expected = match (&board.flashed_by[0], &board.chip) {
+                (Flasher::ProbeRs, Some(chip)) => format!("probe-rs run --chip {chip}\""),
+                (flasher, _) => format!("runner = \"{}", flasher.name()),
+            };
+            assert!(config.contains(&expected), "runner of {}: {expected}", board.name);
+        }
+    }
+
+    #[test]
+    fn covered_boards_have_the_kernels_of_the_others() {
+        let boards = all().unwrap();
+        for board in boards.iter().filter(|board| board.covered_by.is_some()) {
+            let other = find(board.covered_by.as_ref().unwrap()).unwrap();
+            assert_eq!(board.kernels(), other.kernels(), "{}", board.name);
+            assert!(other.emulator.is_some() && other.covered_by.is_none(), "{}", board.name);
         }
     }
 

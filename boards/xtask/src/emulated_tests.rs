@@ -19,13 +19,16 @@ use tinymlp_codegen::{Builder, Core, Emission, Format, Mode};
 /// Cores with a floating-point unit, for which the compiler calls no helper.
 const HAVE_FLOATS: [&str; 3] = ["cortex-m4f", "cortex-m33", "cortex-m55"];
 
+/// Boards whose straight-line code is predicted within a tenth.
+const PREDICTED: [&str; 3] = ["microbit", "mps2-an386", "riscv32ec"];
+
 /// Cores that multiply 32-bit numbers in software.
 const MULTIPLY_SLOWLY: [&str; 2] = ["rv32ec", "avr"];
 /// Bytes of RAM of boards that are too small for some of the tests, which then say that they did not run.
 const SMALL: u64 = 2048;
 
 /// Whether a test can run here.
-fn ready(test: &str, requirement: Result<()>) -> bool {
+pub(crate) fn ready(test: &str, requirement: Result<()>) -> bool {
     let Err(missing) = requirement else { return true };
     assert!(env::var_os("REQUIRE_EMULATORS").is_none_or(|value| value != "1"), "{missing}");
     not_run(test, &missing.to_string());
@@ -33,12 +36,12 @@ fn ready(test: &str, requirement: Result<()>) -> bool {
 }
 
 /// Says so. Not eprintln!, which a passing test would swallow.
-fn not_run(test: &str, why: &str) {
+pub(crate) fn not_run(test: &str, why: &str) {
     let _ = writeln!(std::io::stderr(), "NOT RUN: {test}: {why}");
 }
 
 fn boards() -> Vec<Board> {
-    board::all().unwrap().into_iter().filter(|board| board.emulator.is_some()).collect()
+    board::representative().unwrap()
 }
 
 /// A report; none, and a line that says so, where the board is too small for the model.
@@ -107,6 +110,25 @@ fn shipped_models_equal_the_host_and_are_clean() {
             }
         }
         assert!(ran.contains(&"wdbc"), "{} is too small for every model", board.name);
+    }
+}
+
+/// Boards on which no other test runs.
+#[test]
+fn covered_boards_run() {
+    for board in board::all().unwrap().into_iter().filter(|board| board.covered_by.is_some()) {
+        if !ready("covered boards", setup::require(&board)) {
+            continue;
+        }
+        let builder = |b: Builder| b.name(format!("covered-{}", board.name)).target(board.kernels());
+        let artifact = artifact::simulate(&shipped("digits"), builder, Some(60)).unwrap().artifact;
+        let report = emulate("covered boards", &board, &artifact, Opt::Speed);
+        artifact::discard(&artifact).unwrap();
+        let report = report.unwrap();
+        report.verdict().unwrap();
+        assert!(report.bit_exact && report.rows == 60);
+        let wrong = report.wrong_predictions();
+        assert!(wrong.is_empty(), "{}: {}", board.name, wrong.join("; "));
     }
 }
 
@@ -217,6 +239,25 @@ fn approximate_networks_equal_the_host_and_are_clean() {
             let fits = run("mnist16", &files, Mode::Size, &|b| b);
             assert!(fits || board.core == "avr", "mnist16 on {}", board.name);
         }
+    }
+}
+
+/// What straight-line code of the shipped `wdbc` costs is within a tenth of what the generator predicts.
+#[test]
+fn predictions_of_straight_line_code_are_right() {
+    for board in boards().into_iter().filter(|b| PREDICTED.contains(&b.name.as_str())) {
+        if !ready("predictions of straight-line code", setup::require(&board)) {
+            continue;
+        }
+        let straight = |b: Builder| {
+            let b = b.name("predicted-code").target(board.kernels());
+            b.weights(Format::PowerOfTwo).input_bits(4).arg_max().emission(Emission::Bespoke)
+        };
+        let artifact = artifact::simulate(&shipped("wdbc"), straight, Some(20)).unwrap().artifact;
+        let report = emulate("predictions of straight-line code", &board, &artifact, Opt::Speed).unwrap();
+        artifact::discard(&artifact).unwrap();
+        let wrong = report.wrong_predictions();
+        assert!(wrong.is_empty() && report.predicted_instructions.is_some(), "{}: {}", board.name, wrong.join("; "));
     }
 }
 
@@ -397,7 +438,7 @@ fn a_multiplication_ends_a_run_without_a_multiplier() {
 
 #[test]
 fn unwanted_symbols_are_found() {
-    for board in board::all().unwrap() {
+    for board in boards() {
         if !ready("unwanted symbols", setup::require_target(&board)) {
             continue;
         }

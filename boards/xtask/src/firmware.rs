@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// What the compiler optimizes for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, ValueEnum)]
@@ -67,33 +68,54 @@ pub fn build(board: &Board, module: &Module, content: Content, opt: Opt, folder:
     let text = format!("#[path = {path:?}]\n#[allow(dead_code)]\nmod generated;\npub type Model = {model};\n");
     fs::write(&wrapper, text).context(|| format!("cannot write {}", wrapper.display()))?;
 
+    let package = board.measured()?;
+    let (target, _lock) = shared_target()?;
+    let mut cargo = cargo(board, &package, &target);
+    cargo.env("TINYMLP_MODULE", &wrapper).env("CARGO_PROFILE_RELEASE_OPT_LEVEL", opt.level());
+    let built = compile(board, &package, &target, cargo)?;
+    let elf = folder.join(format!("{name}.elf"));
+    fs::copy(&built, &elf).context(|| format!("cannot copy {}", built.display()))?;
+    Ok(elf)
+}
+
+/// Builds the firmware that is flashed, a package of its own in `package`; gives its ELF file.
+pub fn build_device(board: &Board, package: &Path) -> Result<PathBuf> {
+    let (target, _lock) = shared_target()?;
+    let built = compile(board, package, &target, cargo(board, package, &target))?;
+    let folder = workspace::target().join("flash");
+    fs::create_dir_all(&folder).context(|| format!("cannot create {}", folder.display()))?;
+    let elf = folder.join(format!("{}.elf", board.name));
+    fs::copy(&built, &elf).context(|| format!("cannot copy {}", built.display()))?;
+    Ok(elf)
+}
+
+/// The target folder of all firmware, which is one so that dependencies compile once, and a lock that keeps another process
+/// from replacing a file before it is copied.
+fn shared_target() -> Result<(PathBuf, File)> {
     let target = workspace::target().join("firmware");
     fs::create_dir_all(&target).context(|| format!("cannot create {}", target.display()))?;
-    // All builds share one target folder, so that dependencies compile once. The lock keeps another process
-    // from replacing the file before it is copied.
-    let lock_path = target.join("xtask.lock");
-    let lock = File::create(&lock_path).context(|| format!("cannot create {}", lock_path.display()))?;
-    lock.lock().context(|| format!("cannot lock {}", lock_path.display()))?;
+    let path = target.join("xtask.lock");
+    let lock = File::create(&path).context(|| format!("cannot create {}", path.display()))?;
+    lock.lock().context(|| format!("cannot lock {}", path.display()))?;
+    Ok((target, lock))
+}
 
-    let output = workspace::cargo()
-        .args(["build", "--release", "--quiet", "--target", &board.cargo_target(), "--target-dir"])
-        .arg(&target)
-        .current_dir(workspace::boards().join(&board.package))
-        .envs(board.environment())
-        .env("TINYMLP_MODULE", &wrapper)
-        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", opt.level())
-        .output()
-        .context(|| "cannot run cargo".into())?;
+fn cargo(board: &Board, package: &Path, target: &Path) -> Command {
+    let mut cargo = workspace::cargo();
+    cargo.args(["build", "--release", "--quiet", "--target", &board.cargo_target(), "--target-dir"]).arg(target);
+    cargo.current_dir(package).envs(board.environment());
+    cargo
+}
+
+/// Runs cargo; gives the binary, which is named as the package's folder.
+fn compile(board: &Board, package: &Path, target: &Path, mut cargo: Command) -> Result<PathBuf> {
+    let output = cargo.output().context(|| "cannot run cargo".into())?;
     if !output.status.success() {
         return Err(explain(board, &String::from_utf8_lossy(&output.stderr)));
     }
     let suffix = if board.target.starts_with("avr") { ".elf" } else { "" };
-    // The binary is named as the package's folder.
-    let binary = Path::new(&board.package).file_name().unwrap_or_default().to_string_lossy();
-    let built = target.join(&board.target).join("release").join(format!("{binary}{suffix}"));
-    let elf = folder.join(format!("{name}.elf"));
-    fs::copy(&built, &elf).context(|| format!("cannot copy {}", built.display()))?;
-    Ok(elf)
+    let binary = package.file_name().unwrap_or_default().to_string_lossy();
+    Ok(target.join(&board.target).join("release").join(format!("{binary}{suffix}")))
 }
 
 /// The linker's way of saying that something is too big, in the user's words; anything else as it is.

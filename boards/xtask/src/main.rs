@@ -1,9 +1,12 @@
 //! `cargo xtask`: sets up, builds, emulates and measures the boards. `boards/boards.toml` says which there are.
 
+mod approximations;
 mod artifact;
 mod bench;
 mod board;
 mod demo;
+#[cfg(test)]
+mod device_tests;
 mod elf;
 mod emulate;
 #[cfg(test)]
@@ -12,9 +15,14 @@ mod emulator;
 mod error;
 mod firmware;
 mod fixture;
+mod flash;
+mod list;
+mod markers;
 mod metrics;
 mod observers;
 mod out;
+mod paper;
+mod pictures;
 #[path = "../../harness/src/protocol.rs"]
 #[allow(dead_code, reason = "the firmware writes what is only read here")]
 mod protocol;
@@ -24,16 +32,15 @@ mod setup;
 mod simavr;
 mod steps;
 mod systick;
+mod uf2;
 mod workspace;
 
 use artifact::Files;
-use board::Board;
 use clap::{Args, Parser, Subcommand};
 use emulate::Options;
 use error::{Context, Error, Result};
 use firmware::Opt;
 use out::{out, outln};
-use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -56,16 +63,20 @@ enum Subcommands {
     Test,
     /// Run a model on an emulated board and compare every output with the host, bit for bit.
     Emulate(Box<Emulate>),
+    /// Build a board's firmware, flash it, and wait for what its self-test reports.
+    Flash(Box<flash::Arguments>),
     /// Measure the benchmark models on all emulated boards, beside recorded peers and targets.
     Bench(bench::Arguments),
-    /// List the boards.
-    Boards {
-        /// One object a board.
-        #[arg(long)]
-        json: bool,
-    },
+    /// List the boards, what is installed for them and what can be emulated here.
+    Boards(list::Arguments),
+    /// Train, tune, approximate and measure the networks of the bespoke-MLP paper on its data sets.
+    Paper(paper::Arguments),
     /// Compare the ways of choosing ranges on held-out calibration rows.
     Observers,
+    /// Measure models with approximations on emulated boards.
+    Approximations(approximations::Arguments),
+    /// Draw the pictures of `codegen/docs`.
+    Pictures,
     /// Say what a firmware file takes, and which symbols in it should not be there.
     CheckElf {
         /// The file.
@@ -145,10 +156,14 @@ fn main() -> ExitCode {
         Subcommands::Demo => demo::run(),
         Subcommands::Test => steps::run(),
         Subcommands::Emulate(arguments) => emulate(&arguments),
+        Subcommands::Flash(arguments) => flash::run(&arguments),
         Subcommands::Bench(arguments) => bench::run(&arguments),
-        Subcommands::Boards { json } => boards(json),
+        Subcommands::Boards(arguments) => list::run(&arguments),
+        Subcommands::Paper(arguments) => paper::run(&arguments),
         Subcommands::CheckElf { elf } => check_elf(&elf),
         Subcommands::Observers => observers::run(),
+        Subcommands::Approximations(arguments) => approximations::run(&arguments),
+        Subcommands::Pictures => pictures::run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -206,45 +221,6 @@ fn emulate(arguments: &Emulate) -> Result<()> {
         outln!("{}", report.rustc);
     }
     report.verdict()
-}
-
-fn boards(json: bool) -> Result<()> {
-    let boards = board::all()?;
-    if json {
-        let objects: Vec<_> = boards
-            .iter()
-            .map(|board| {
-                json!({
-                    "name": board.name,
-                    "core": board.core,
-                    "target": board.target,
-                    "chip": board.chip,
-                    "emulator": board.emulator.as_ref().map(board::Emulator::name),
-                    "flash_bytes": board.flash.bytes,
-                    "ram_bytes": board.ram.bytes,
-                })
-            })
-            .collect();
-        outln!("{}", serde_json::to_string_pretty(&objects).context(|| "cannot write JSON".into())?);
-        return Ok(());
-    }
-    let line = |cells: [&str; 7]| {
-        let [name, description, core, target, flash, ram, state] = cells;
-        outln!("{name:<13}{description:<28}{core:<15}{target:<27}{flash:>9}{ram:>9}  {state}");
-    };
-    line(["board", "", "core", "target", "flash", "RAM", "emulation"]);
-    for board in &boards {
-        let missing = setup::missing(board);
-        let state = match (&board.emulator, missing.is_empty()) {
-            (None, _) => "none".into(),
-            (Some(emulator), true) => format!("{}: ready", emulator.name()),
-            (Some(_), false) => format!("missing: {} (cargo xtask setup)", missing.join(", ")),
-        };
-        let kib = |bytes: u64| format!("{} KB", bytes / 1024);
-        let Board { name, description, core, target, flash, ram, .. } = board;
-        line([name, description, core, target, &kib(flash.bytes), &kib(ram.bytes), &state]);
-    }
-    Ok(())
 }
 
 fn check_elf(path: &std::path::Path) -> Result<()> {

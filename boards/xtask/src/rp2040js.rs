@@ -27,6 +27,20 @@ pub fn measure(elf: &Path, folder: &Path, limit: Duration) -> Result<(Header, Ve
     metrics::counted(&measurements, folder, &CYCLES)
 }
 
+/// Runs a device's firmware as it is; gives the byte in which it records how its self-test went, 0 if it has not ended
+/// within half a second of the chip's time.
+#[cfg(test)]
+pub fn self_test(elf: &Path, folder: &Path) -> Result<u64> {
+    let flash = folder.join("flash.bin");
+    fs::write(&flash, elf::flash_image(elf, FLASH)?).context(|| format!("cannot write {}", flash.display()))?;
+    let mut command = Command::new("node");
+    command.arg(workspace::boards().join("xtask/emulators/rp2040_device.mjs")).arg(package()).arg(&flash);
+    command.args([&elf::symbol(elf, "TINYMLP_SELF_TEST")?.to_string(), "0.5"]);
+    let output = command.output().context(|| "cannot run node".into())?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.trim().parse().context(|| format!("rp2040js printed '{}'", text.trim()))
+}
+
 /// The folder that npm installs into.
 pub fn prefix() -> PathBuf {
     workspace::target().join("npm")

@@ -1,6 +1,6 @@
 //! `cargo xtask setup`: installs what building and emulating the boards needs, and says what it did.
 
-use crate::board::{self, Board, Emulator, Library, Tool};
+use crate::board::{self, Board, Emulator, Flasher, Library, Tool};
 use crate::error::{Error, Result};
 use crate::out::outln;
 use crate::rp2040js;
@@ -155,7 +155,6 @@ pub fn require(board: &Board) -> Result<()> {
 }
 
 /// An error that says what is missing to build this board's firmware.
-#[cfg(test)]
 pub fn require_target(board: &Board) -> Result<()> {
     require_needs(board, &build_needs(board))
 }
@@ -163,6 +162,16 @@ pub fn require_target(board: &Board) -> Result<()> {
 /// Everything that is missing for this board, in words; empty where it can be emulated here.
 pub fn missing(board: &Board) -> Vec<String> {
     needs(board).iter().filter(|need| !need.is_present()).map(Need::title).collect()
+}
+
+/// Everything that is missing to build firmware for this board, in words.
+pub fn missing_to_build(board: &Board) -> Vec<String> {
+    build_needs(board).iter().filter(|need| !need.is_present()).map(Need::title).collect()
+}
+
+/// Whether a way of flashing is there. Copying needs nothing.
+pub fn has_flasher(flasher: Flasher) -> bool {
+    flasher == Flasher::Uf2 || find_program(flasher.name()).is_some()
 }
 
 fn require_needs(board: &Board, needs: &[Need]) -> Result<()> {
@@ -191,6 +200,9 @@ fn needs(board: &Board) -> Vec<Need> {
         Some(Emulator::Simavr(_)) => {
             let (name, apt, brew) = ("cc".into(), "gcc libc6-dev".into(), "gcc".into());
             needs.extend([Need::Program { name, apt, brew }, Need::Simavr]);
+            // Runs firmware as it is; the library is for the one that is measured.
+            let (name, apt, brew) = ("simavr".into(), "simavr".into(), "osx-cross/avr/simavr".into());
+            needs.push(Need::Program { name, apt, brew });
         }
         Some(Emulator::Rp2040js(emulator)) => {
             let tool =
@@ -231,7 +243,8 @@ fn has_source() -> bool {
     sysroot.join("lib/rustlib/src/rust/library/core/src/lib.rs").is_file()
 }
 
-fn find_program(name: &str) -> Option<PathBuf> {
+/// A program in the path.
+pub fn find_program(name: &str) -> Option<PathBuf> {
     let file = format!("{name}{}", env::consts::EXE_SUFFIX);
     env::split_paths(&env::var_os("PATH")?).map(|folder: PathBuf| folder.join(&file)).find(|path| path.is_file())
 }

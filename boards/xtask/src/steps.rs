@@ -74,33 +74,42 @@ fn steps() -> Result<Vec<Step>> {
     // Firmware packages are outside the workspace. The harness and the runtime have no target of their own: they get
     // all of theirs, with the configuration that a board of that target has.
     let boards = board::all()?;
-    let targets: BTreeMap<_, _> = boards.iter().map(|board| (board.target.as_str(), board)).collect();
-    let mut package = |name: &str, arguments: String, board: Option<&Board>| {
-        steps.push(Step {
-            name: format!("{name}: {}", arguments.split(" -- ").next().unwrap_or_default()),
-            folder: workspace::boards().join(name),
-            arguments,
-            environment: board.map(Board::environment).unwrap_or_default(),
-        });
+    let mut package = |folder: PathBuf, arguments: String, board: Option<&Board>| {
+        let name = folder.file_name().unwrap_or_default().to_string_lossy();
+        let name = format!("{name}: {}", arguments.split(" -- ").next().unwrap_or_default());
+        steps.push(Step { name, folder, arguments, environment: board.map(Board::environment).unwrap_or_default() });
     };
-    package("harness", "fmt --check".into(), None);
+    let harness = workspace::boards().join("harness");
+    package(harness.clone(), "fmt --check".into(), None);
+    let targets: BTreeMap<_, _> = boards.iter().rev().map(|board| (board.target.as_str(), board)).collect();
     for board in targets.into_values() {
-        let configuration = workspace::boards().join(&board.package).join(".cargo/config.toml");
+        let Some(folder) = board.folders().into_iter().next() else { continue };
         let target = match board.cargo_target() == board.target {
             true => board.target.clone(),
-            false => configuration.with_file_name("..").join(board.cargo_target()).display().to_string(),
+            false => folder.join(board.cargo_target()).display().to_string(),
         };
-        let with = format!("--target {target} --config {}", configuration.display());
+        let with = format!("--target {target} --config {}", folder.join(".cargo/config.toml").display());
         package(
-            "../runtime",
+            workspace::root().join("runtime"),
             format!("clippy --release {with} --features defmt,fixed,float -- -D warnings"),
             Some(board),
         );
-        package("harness", format!("clippy --release {with} -- -D warnings"), Some(board));
+        package(harness.clone(), format!("clippy --release {with} -- -D warnings"), Some(board));
     }
     for board in &boards {
-        package(&board.package, "fmt --check".into(), None);
-        package(&board.package, "clippy --release -- -D warnings".into(), Some(board));
+        for folder in board.folders() {
+            package(folder, "fmt --check".into(), None);
+        }
+        // What is flashed is compiled by the tests, as the projects that are copies of it.
+        if let Ok(folder) = board.measured() {
+            package(folder, "clippy --release -- -D warnings".into(), Some(board));
+        }
+    }
+    let device = workspace::boards().join("device");
+    package(device.clone(), "fmt --check".into(), None);
+    for features in ["", " --features defmt"] {
+        let arguments = format!("clippy --release --target thumbv7em-none-eabihf{features} -- -D warnings");
+        package(device.clone(), arguments, None);
     }
     Ok(steps)
 }

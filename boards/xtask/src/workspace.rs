@@ -18,6 +18,11 @@ pub fn boards() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf).unwrap_or_default()
 }
 
+/// The folder of the firmware that is flashed, a package a board.
+pub fn devices() -> PathBuf {
+    boards().join("devices")
+}
+
 /// Cargo's target folder.
 pub fn target() -> PathBuf {
     match env::var_os("CARGO_TARGET_DIR") {

@@ -28,8 +28,8 @@ pub enum Digits {
 pub struct Adders {
     /// By layer: its neurons' trees and final adders.
     pub layers: Vec<usize>,
-    /// The comparators that choose the class, one a class but one, each as wide as the widest sum. The printed
-    /// networks' figures are without them.
+    /// The comparators that choose the class, one a class but one, each as wide as the widest sum, or as the bits that an
+    /// approximate choice compares. The printed networks' figures are without them.
     pub comparators: usize,
 }
 
@@ -60,7 +60,7 @@ pub fn neuron(layer: &Layer, output: usize, digits: Digits) -> usize {
         let live = u64::from(mask & layer.live());
         let (same, other) = match digits {
             Digits::Binary => (w.unsigned_abs().into(), 0),
-            Digits::Signed => signed_digits(w.unsigned_abs()),
+            Digits::Signed => signed_digits(w.unsigned_abs().into()),
         };
         for (ones, negative) in [(same, w < 0), (other, w > 0)] {
             (0..u32::BITS).filter(|place| ones >> place & 1 == 1).for_each(|place| {
@@ -74,6 +74,9 @@ pub fn neuron(layer: &Layer, output: usize, digits: Digits) -> usize {
 
 /// One a bit of every comparison.
 fn comparators(network: &Network) -> usize {
+    if let Some(tree) = &network.tree {
+        return tree.comparators.iter().map(|comparator| comparator.bits.count_ones() as usize).sum();
+    }
     let Some(layer) = network.layers.last() else { return 0 };
     let bounds = (0..layer.outputs).map(|o| layer.bounds(o));
     let (low, high) = bounds.fold((0, 0), |(low, high), (l, h)| (low.min(l), high.max(h)));
@@ -194,7 +197,7 @@ mod tests {
         let mut last = layer(&[1, 1, -2, 1, 4, 4], 0, &[15; 6], Activation::Sums);
         (last.inputs, last.outputs, last.bias) = (2, 3, vec![0; 3]);
         // The least sum is -30, the largest 120: 7 bits and a sign.
-        let network = Network { layers: vec![last], last: false };
+        let network = Network { layers: vec![last], last: false, tree: None };
         assert_eq!(Adders::new(&network, Digits::Binary).comparators, 2 * 8);
     }
 }

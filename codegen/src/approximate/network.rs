@@ -7,6 +7,7 @@
 //! power-of-two weights, of whose 130 summands none is left out, a truncated ReLU and sums that are compared takes 0.09 to
 //! 0.14 ms for 7,000 rows, and its full adders 0.01 to 0.02 ms.
 
+use super::arg_max::Tree;
 use crate::data::Rows;
 use crate::error::Problem;
 use crate::plan::kernels::{Buffer, Dense};
@@ -25,6 +26,8 @@ pub struct Network {
     pub layers: Vec<Layer>,
     /// Among equal results, whether the last class is chosen and not the first.
     pub last: bool,
+    /// What chooses in the place of an exact comparison of all results, if anything does.
+    pub tree: Option<Tree>,
 }
 
 /// A fully connected layer over unsigned activations `u = q + 128`:
@@ -99,7 +102,7 @@ impl Network {
         let [input] = &plan.inputs[..] else {
             return Err(Problem::new("the model", format!("has {} inputs, not one", plan.inputs.len())));
         };
-        let mut network = Network { layers: Vec::new(), last: false };
+        let mut network = Network { layers: Vec::new(), last: false, tree: None };
         let mut value = input.value;
         let mut chosen = false;
         for step in &plan.steps {
@@ -118,6 +121,14 @@ impl Network {
                     return Err(refused(step, "does not choose one class of the layer before"));
                 }
                 (network.last, chosen) = (arg_max.last, true);
+            } else if let Some(arg_max) = step.kernel.arg_max_bits() {
+                let classes = network.layers.last().map_or(0, |layer| layer.outputs);
+                if arg_max.extents != [1, classes, 1]
+                    || network.layers.last().is_none_or(|l| l.result != Activation::Sums)
+                {
+                    return Err(refused(step, "does not choose one class by the sums of the layer before"));
+                }
+                (network.tree, chosen) = (Some(arg_max.tree.clone()), true);
             } else {
                 return Err(refused(step, "is no fully connected layer"));
             }
@@ -149,6 +160,48 @@ impl Network {
         found
     }
 
+    /// The mean of each sum over the rows, by layer and output.
+    pub fn means(&self, samples: &Samples) -> Vec<Vec<f64>> {
+        let mut means: Vec<Vec<f64>> = self.layers.iter().map(|layer| vec![0.0; layer.outputs]).collect();
+        self.clone().walk(samples, &mut |layer, output, mean| {
+            means[layer][output] = mean;
+            0
+        });
+        means
+    }
+
+    /// Moves the biases, layer after layer, so that the means of the sums over the rows are those given, as
+    /// [`Network::means`] has them: what is left out of a sum is then missed by what it varies alone.
+    pub fn balance(&mut self, samples: &Samples, means: &[Vec<f64>]) {
+        self.walk(samples, &mut |layer, output, mean| (means[layer][output] - mean).round() as i32);
+    }
+
+    /// Calls `bias` with every layer, output and mean sum, and adds what it gives to the bias.
+    fn walk(&mut self, samples: &Samples, bias: &mut dyn FnMut(usize, usize, f64) -> i32) {
+        let rows = samples.len();
+        let mut operands = Vec::<Vec<i16>>::new();
+        for l in 0..self.layers.len() {
+            let mut results = Vec::new();
+            for o in 0..self.layers[l].outputs {
+                let x = if l == 0 { &samples.columns } else { &operands };
+                let mut sums = vec![0; rows];
+                for block in samples.blocks() {
+                    self.layers[l].sums(o, |i| &x[i][block.clone()], &mut sums[block.clone()]);
+                }
+                let mean = sums.iter().map(|&sum| f64::from(sum)).sum::<f64>() / rows.max(1) as f64;
+                let moved = bias(l, o, mean);
+                self.layers[l].bias[o] = self.layers[l].bias[o].saturating_add(moved);
+                if l + 1 < self.layers.len() {
+                    sums.iter_mut().for_each(|sum| *sum = sum.saturating_add(moved));
+                    let mut y = vec![0; rows];
+                    self.layers[l].activate(o, &sums, &mut y);
+                    results.push(y);
+                }
+            }
+            operands = results;
+        }
+    }
+
     /// The last layer's results, by output and row.
     pub fn results(&self, samples: &Samples) -> Vec<Vec<i32>> {
         let mut results = vec![vec![0; samples.len()]; self.classes()];
@@ -162,6 +215,19 @@ impl Network {
     /// Calls `found` with every block of rows and their classes.
     fn choose(&self, samples: &Samples, mut found: impl FnMut(Range<usize>, &[i32])) {
         let mut scratch = Scratch::new(self);
+        if let Some(tree) = &self.tree {
+            let classes = self.classes();
+            let mut sums = vec![0; classes * BLOCK];
+            for rows in samples.blocks() {
+                let n = rows.len();
+                self.block(samples, rows.clone(), &mut scratch, |o, own| {
+                    own.iter().enumerate().for_each(|(row, &sum)| sums[row * classes + o] = sum);
+                });
+                let chosen: Vec<i32> = tree.choose(&sums[..n * classes]).into_iter().map(i32::from).collect();
+                found(rows, &chosen);
+            }
+            return;
+        }
         let mut choice = Choice::new(self.last);
         for rows in samples.blocks() {
             choice.start(rows.len());
@@ -429,7 +495,7 @@ impl Samples {
     }
 }
 
-/// A network with all its sums over a data set, to which the change of one summand is quickly made.
+/// A network that compares all its results exactly, with all its sums over a data set, to which the change of one summand is quickly made.
 #[derive(Clone, Debug)]
 pub struct Incremental<'s> {
     network: Network,
@@ -439,6 +505,8 @@ pub struct Incremental<'s> {
     /// By layer, output and row; none of the last layer.
     activations: Vec<Vec<Vec<i16>>>,
     correct: usize,
+    /// What the means of the sums are kept at.
+    means: Option<Vec<Vec<f64>>>,
 }
 
 /// Another mask of a summand.
@@ -475,7 +543,13 @@ impl<'s> Incremental<'s> {
             sums.push(own);
         }
         let correct = network.correct(samples);
-        Self { network, samples, sums, activations, correct }
+        Self { network, samples, sums, activations, correct, means: None }
+    }
+
+    /// Evaluates a network whose biases follow every change: see [`Network::balance`].
+    pub fn balanced(mut network: Network, samples: &'s Samples, means: Vec<Vec<f64>>) -> Self {
+        network.balance(samples, &means);
+        Self { means: Some(means), ..Self::new(network, samples) }
     }
 
     /// The network.
@@ -496,13 +570,14 @@ impl<'s> Incremental<'s> {
         let (mut sums, mut y) = ([0; BLOCK], [0; BLOCK]);
         let last = network.layers.len() - 1;
         let mut correct = 0;
+        let bias = if self.means.is_some() { -self.moved(change).0.round() as i32 } else { 0 };
         for rows in self.samples.blocks() {
             let n = rows.len();
             choice.start(n);
             if change.layer == last {
                 for o in 0..network.classes() {
                     if o == change.output {
-                        self.changed(change, rows.clone(), &mut sums[..n]);
+                        self.changed(change, bias, rows.clone(), &mut sums[..n]);
                     } else {
                         sums[..n].copy_from_slice(&self.sums[last][o][rows.clone()]);
                     }
@@ -511,7 +586,7 @@ impl<'s> Incremental<'s> {
                 }
             } else {
                 let next = &network.layers[change.layer + 1];
-                self.changed(change, rows.clone(), &mut sums[..n]);
+                self.changed(change, bias, rows.clone(), &mut sums[..n]);
                 network.layers[change.layer].activate(change.output, &sums[..n], &mut y[..n]);
                 let before = &self.activations[change.layer][change.output][rows.clone()];
                 for o in 0..next.outputs {
@@ -534,26 +609,68 @@ impl<'s> Incremental<'s> {
         correct
     }
 
+    /// By layer, the variances of its sums over the rows, added up.
+    pub fn power(&self) -> Vec<f64> {
+        let variance = |sums: &Vec<i32>| {
+            let rows = sums.len().max(1) as f64;
+            let mean = sums.iter().map(|&sum| f64::from(sum)).sum::<f64>() / rows;
+            sums.iter().map(|&sum| (f64::from(sum) - mean).powi(2)).sum::<f64>() / rows
+        };
+        self.sums.iter().map(|layer| layer.iter().map(variance).sum()).collect()
+    }
+
+    /// By how much a change would move the sums of its output: the mean square over the rows, around the mean where biases
+    /// follow.
+    pub fn disturbance(&self, change: Change) -> f64 {
+        let (mean, square) = self.moved(change);
+        if self.means.is_some() { square - mean.powi(2) } else { square }
+    }
+
+    /// Mean and mean square of what a change adds to the sums of its output.
+    fn moved(&self, change: Change) -> (f64, f64) {
+        let layer = &self.network.layers[change.layer];
+        let at = change.output * layer.inputs + change.input;
+        let (w, mask, zero) = (f64::from(layer.weight[at]), layer.masks[at], i32::from(layer.zero));
+        let term = |x: i16, mask: u8| if mask == 0 { 0 } else { i32::from(x & i16::from(mask)) - zero };
+        let x = &self.operands(change.layer)[change.input];
+        let (mut sum, mut square) = (0i64, 0i64);
+        for &x in x {
+            let moved = i64::from(term(x, change.mask) - term(x, mask));
+            sum += moved;
+            square += moved * moved;
+        }
+        let rows = x.len().max(1) as f64;
+        (w * sum as f64 / rows, w.powi(2) * square as f64 / rows)
+    }
+
+    /// What a layer reads, by input and row.
+    fn operands(&self, layer: usize) -> &[Vec<i16>] {
+        layer.checked_sub(1).map_or(&self.samples.columns, |before| &self.activations[before])
+    }
+
     /// Makes a change.
     pub fn apply(&mut self, change: Change) {
         let layer = &mut self.network.layers[change.layer];
         layer.masks[change.output * layer.inputs + change.input] = change.mask;
-        *self =
-            Self::new(std::mem::replace(&mut self.network, Network { layers: Vec::new(), last: false }), self.samples);
+        let nothing = Network { layers: Vec::new(), last: false, tree: None };
+        let network = std::mem::replace(&mut self.network, nothing);
+        *self = match self.means.take() {
+            Some(means) => Self::balanced(network, self.samples, means),
+            None => Self::new(network, self.samples),
+        };
     }
 
-    /// The sums of the changed output.
-    fn changed(&self, change: Change, rows: Range<usize>, sums: &mut [i32]) {
+    /// The sums of the changed output, with so much more of a bias.
+    fn changed(&self, change: Change, bias: i32, rows: Range<usize>, sums: &mut [i32]) {
         let layer = &self.network.layers[change.layer];
         let at = change.output * layer.inputs + change.input;
         let (w, mask) = (layer.weight[at], layer.masks[at]);
-        let operands = change.layer.checked_sub(1).map_or(&self.samples.columns, |before| &self.activations[before]);
-        let x = &operands[change.input][rows.clone()];
+        let x = &self.operands(change.layer)[change.input][rows.clone()];
         sums.copy_from_slice(&self.sums[change.layer][change.output][rows]);
         add(sums, w, (x, change.mask), (x, mask));
         // A summand that goes takes its part of the operand's zero with it.
         let zeros = i32::from(mask != 0) - i32::from(change.mask != 0);
-        let zeros = zeros * i32::from(w) * i32::from(layer.zero);
+        let zeros = bias + zeros * i32::from(w) * i32::from(layer.zero);
         sums.iter_mut().for_each(|sum| *sum += zeros);
     }
 }

@@ -8,10 +8,11 @@
 mod cost;
 mod ir;
 mod lower;
+mod rescale;
 #[cfg(test)]
 mod tests;
 mod text;
 
 pub use cost::Cost;
 pub use ir::{Op, Program, Var};
-pub use lower::{End, Layer, Network, lower};
+pub use lower::{End, Layer, Network, Scaling, Search, Style, lower};

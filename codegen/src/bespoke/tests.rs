@@ -1,6 +1,6 @@
 //! Random networks: the program gives what the portable kernels do.
 
-use super::{End, Layer, Network, lower};
+use super::{End, Layer, Network, Style, lower};
 use proptest::prelude::*;
 use tinymlp::Clamp;
 use tinymlp::kernels::dynamic;
@@ -117,9 +117,15 @@ proptest! {
             Layer { inputs: *inputs, weight, masks: masks.as_deref(), bias, end: end(k, l) }
         };
         let network = Network { layers: layers.iter().enumerate().map(layer).collect(), limits: (-128, max), arg_max: arg_max.map(|(last, _)| last) };
-        let program = lower(&network);
-        for row in &rows {
-            prop_assert_eq!(program.run(row), portable(&layers, arg_max, row), "{:#?}", program.ops);
+        for style in Style::all() {
+            let program = lower(&network, style);
+            for row in &rows {
+                let found = portable(&layers, arg_max, row);
+                prop_assert_eq!(&program.run(row), &found, "{:#?}", program.ops);
+                if program.is_narrow() {
+                    prop_assert_eq!(&program.evaluate(row, |n| (n as i16).into()), &found, "{:#?}", program.ops);
+                }
+            }
         }
     }
 }
@@ -130,6 +136,8 @@ fn ties_are_decided() {
     for (last, index) in [(false, 0), (true, 2)] {
         let layer = Layer { inputs: 1, weight: &[4, 0, 4], masks: None, bias: &[1, 0, 1], end: End::Sums };
         let network = Network { layers: vec![layer], limits: (-128, 127), arg_max: Some(last) };
-        assert_eq!(lower(&network).run(&[9]), [index]);
+        for style in Style::all() {
+            assert_eq!(lower(&network, style).run(&[9]), [index]);
+        }
     }
 }

@@ -8,23 +8,32 @@ impl Program {
     pub fn text(&self, name: &str, narrow: bool) -> String {
         let result = if self.index { "u16" } else { "i8" };
         let ty = if narrow { "i16" } else { "i32" };
+        // Of constants the low bits, where no more of the sum is needed.
+        let low = |c: i32| if narrow { i32::from(c as i16) } else { c };
         let reads = self.ops.iter().any(|op| matches!(op, Op::Load(_) | Op::LoadByte(_)));
         let x = if reads { "x" } else { "_x" };
         let parameters = [format!("{x}: &[i8; {}]", self.inputs), format!("y: &mut [{result}; {}]", self.outputs)];
-        let mut text = format!("#[inline(never)]\nfn {name}({}) {{\n", parameters.join(", "));
+        let mut text = format!("fn {name}({}) {{\n", parameters.join(", "));
         let compares = self.ops.iter().filter(|op| matches!(op, Op::Compare(..))).count();
         let mut compared = 0;
         for (k, op) in self.ops.iter().enumerate() {
             let value = match *op {
                 Op::Load(i) => format!("{ty}::from(x[{i}])"),
                 Op::LoadByte(i) => format!("{ty}::from(x[{i}] as u8)"),
-                Op::Constant(c) => format!("{c}{ty}"),
-                Op::And(a, mask) => format!("v{a} & {mask}"),
+                Op::Constant(c) => format!("{}{ty}", low(c)),
+                Op::And(a, mask) => format!("v{a} & {}", low(mask)),
                 Op::ShiftLeft(a, n) => format!("v{a} << {n}"),
                 Op::ShiftRight(a, n) => format!("v{a} >> {n}"),
                 Op::Add(a, b) => format!("v{a}.wrapping_add(v{b})"),
                 Op::Sub(a, b) => format!("v{a}.wrapping_sub(v{b})"),
-                Op::AddConstant(a, c) => format!("v{a}.wrapping_add({c})"),
+                Op::AddConstant(a, c) => format!("v{a}.wrapping_add({})", low(c)),
+                Op::Multiply(a, c) => format!("v{a}.wrapping_mul({})", low(c)),
+                Op::Larger(a, b) => format!("v{a}.max(v{b})"),
+                Op::Not(a) => format!("!v{a}"),
+                Op::Index(a) => {
+                    let _ = writeln!(text, "    y[0] = v{a} as u16;");
+                    continue;
+                }
                 Op::Requantize(a, multiplier, shift) => format!("tinymlp::requantize(v{a}, {multiplier}, {shift})"),
                 Op::Max(a, c) => format!("v{a}.max({c})"),
                 Op::Min(a, c) => format!("v{a}.min({c})"),
@@ -50,7 +59,7 @@ impl Program {
             };
             let _ = writeln!(text, "    let v{k} = {value};");
         }
-        if self.index {
+        if compares > 0 {
             text.push_str("    y[0] = index;\n");
         }
         text.push_str("}\n");

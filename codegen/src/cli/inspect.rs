@@ -75,6 +75,7 @@ fn macs(graph: &Graph, node: &Node) -> u64 {
     let out = graph.tensors[node.output].len() as u64;
     match &node.op {
         Op::Gemm { weight, bias } => out * (weight.len() / bias.len().max(1)) as u64,
+        Op::GemmColumns { weight, bias, .. } => out * (weight.len() / bias.len().max(1)) as u64,
         Op::MatMul => out * graph.tensors[node.inputs[0]].shape.last().copied().unwrap_or(1) as u64,
         _ => 0,
     }
@@ -83,6 +84,10 @@ fn macs(graph: &Graph, node: &Node) -> u64 {
 fn parameters(graph: &Graph, node: &Node) -> u64 {
     let constants: usize =
         node.inputs.iter().filter(|&&i| graph.tensors[i].is_constant()).map(|&i| graph.tensors[i].len()).sum();
-    let own = if let Op::Gemm { weight, bias } = &node.op { weight.len() + bias.len() } else { 0 };
+    let own = match &node.op {
+        Op::Gemm { weight, bias } | Op::GemmColumns { weight, bias, .. } => weight.len() + bias.len(),
+        Op::LayerNormalization { scale, bias, .. } => scale.len() + bias.len(),
+        _ => 0,
+    };
     (own + constants) as u64
 }

@@ -3,8 +3,11 @@
 mod build;
 mod cost;
 mod evaluate;
+mod features;
 mod inspect;
+mod new;
 mod out;
+mod search;
 mod table;
 mod tune;
 
@@ -29,8 +32,14 @@ enum Sub {
     Build(build::Options),
     /// Compare the quantized model with the float model on a data set.
     Evaluate(evaluate::Options),
+    /// Turn texts into the features that a text model is trained on.
+    Features(features::Options),
     /// Train a float model in the integers it will run in, and write it with its quantization.
     Tune(tune::Options),
+    /// Search for approximations of a model: a front of accuracy against cost, with a build command a point.
+    Search(search::Options),
+    /// Start a firmware project for a board: it builds as it stands, and checks itself on the device.
+    New(new::Options),
 }
 
 /// What every command that quantizes takes.
@@ -125,6 +134,20 @@ impl FromStr for Activation {
     }
 }
 
+/// `20%` or `0.2`.
+#[derive(Clone, Copy, Debug)]
+struct Share(f64);
+
+impl FromStr for Share {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let (number, unit) = text.strip_suffix('%').map_or((text, 1.0), |number| (number, 100.0));
+        let share = number.trim().parse::<f64>().map(|n| n / unit).ok().filter(|s| *s > 0.0 && *s < 1.0);
+        share.map(Self).ok_or_else(|| format!("'{text}' is no share between 0 and 1, such as 20% or 0.2"))
+    }
+}
+
 /// What the module is for.
 #[derive(Args, Debug)]
 struct Target {
@@ -201,6 +224,23 @@ pub(crate) fn run(command: Command) -> Result<()> {
         Sub::Inspect(options) => inspect::run(&options),
         Sub::Build(options) => build::run(&options),
         Sub::Evaluate(options) => evaluate::run(&options),
+        Sub::Features(options) => features::run(&options),
         Sub::Tune(options) => tune::run(&options),
+        Sub::Search(options) => search::run(&options),
+        Sub::New(options) => new::run(&options),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Share;
+
+    #[test]
+    fn shares_are_read_with_and_without_a_unit() {
+        let share = |text: &str| text.parse::<Share>().map(|s| s.0);
+        assert_eq!((share("20%"), share("0.25")), (Ok(0.2), Ok(0.25)));
+        for wrong in ["0", "100%", "1.5", "-3%", "many"] {
+            assert!(share(wrong).is_err(), "{wrong}");
+        }
     }
 }

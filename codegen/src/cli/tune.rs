@@ -1,23 +1,28 @@
 //! `tinymlp tune`.
 
-use super::Weights;
 use super::out::outln;
 use super::table::table;
+use super::{Share, Weights};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use tinymlp_codegen::data::{self, Rows};
+use tinymlp_codegen::data::{self, Data, Rows};
 use tinymlp_codegen::graph::Graph;
 use tinymlp_codegen::report::classes;
-use tinymlp_codegen::tune::{Score, Targets, Tuner, onnx};
+use tinymlp_codegen::tune::{Score, Targets, Tuner, mlp, onnx};
 use tinymlp_codegen::{Builder, Error, Problem, Result};
 
 /// Arguments.
 #[derive(clap::Args, Debug)]
 pub(super) struct Options {
     /// Model file (.onnx), with float weights.
-    model: PathBuf,
+    #[arg(required_unless_present = "topology", conflicts_with = "topology")]
+    model: Option<PathBuf>,
+    /// Instead of a model: a network of so many inputs, hidden units with ReLU and outputs, such as 16-5-10, whose float
+    /// weights are trained first. It scales its inputs by their range in the data.
+    #[arg(long, value_name = "N-N-..", group = "scratch")]
+    topology: Option<Topology>,
     /// Inputs to train with, one a row (.npy, .npz or .csv). Keep the test rows out of it.
     #[arg(long, value_name = "FILE")]
     data: PathBuf,
@@ -27,6 +32,9 @@ pub(super) struct Options {
     /// The tuned model.
     #[arg(long, value_name = "FILE.onnx")]
     output: PathBuf,
+    /// The float model that was tuned: what --from-scratch or --topology trained.
+    #[arg(long, value_name = "FILE.onnx", requires = "scratch")]
+    float_output: Option<PathBuf>,
     /// Format of weights: int8, int4, ternary, pow2 or pow2-nonzero; of all layers, or of one as LAYER=FORMAT (repeatable).
     #[arg(long, value_name = "[LAYER=]FORMAT", default_value = "pow2")]
     weights: Vec<Weights>,
@@ -61,39 +69,103 @@ pub(super) struct Options {
     #[arg(long)]
     allow_missing_classes: bool,
     /// Forget the weights and train the float network first, for --float-epochs.
-    #[arg(long)]
+    #[arg(long, group = "scratch")]
     from_scratch: bool,
     /// Passes of the float training.
-    #[arg(long, value_name = "N", default_value_t = 200, requires = "from_scratch")]
+    #[arg(long, value_name = "N", default_value_t = 200, requires = "scratch")]
     float_epochs: usize,
     /// Tune for the squared error of values instead of for classes.
     #[arg(long)]
     regression: bool,
 }
 
-/// `20%` or `0.2`.
-#[derive(Clone, Copy, Debug)]
-struct Share(f64);
+/// Numbers of inputs, hidden units and outputs.
+#[derive(Clone, Debug)]
+struct Topology(Vec<usize>);
 
-impl FromStr for Share {
+impl FromStr for Topology {
     type Err = String;
 
     fn from_str(text: &str) -> std::result::Result<Self, String> {
-        let (number, unit) = text.strip_suffix('%').map_or((text, 1.0), |number| (number, 100.0));
-        let share = number.trim().parse::<f64>().map(|n| n / unit).ok().filter(|s| *s > 0.0 && *s < 1.0);
-        share.map(Self).ok_or_else(|| format!("'{text}' is no share between 0 and 1, such as 20% or 0.2"))
+        let numbers =
+            text.split('-').map(|n| n.trim().parse().ok().filter(|&n: &usize| n > 0)).collect::<Option<Vec<_>>>();
+        let numbers = numbers.filter(|n| n.len() >= 2);
+        numbers
+            .map(Self)
+            .ok_or_else(|| format!("'{text}' is no topology, such as 16-5-10: 16 inputs, 5 hidden units, 10 outputs"))
     }
 }
 
-pub(super) fn run(options: &Options) -> Result<()> {
-    let graph = Builder::new(&options.model).graph()?;
-    let cannot = |path: &Path, e| Error::from(Problem::new(path.display().to_string(), format!("cannot be read: {e}")));
-    let original = std::fs::read(&options.model).map_err(|e| cannot(&options.model, e))?;
-    let folder = options.model.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+/// Where the network comes from.
+enum Source<'a> {
+    /// A file with its bytes.
+    File(&'a Path, Vec<u8>),
+    /// Numbers of units.
+    Topology,
+}
+
+impl Source<'_> {
+    fn folder(path: &Path) -> &Path {
+        path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    }
+
+    /// Writes the network with other weights: into the original's bytes where that goes.
+    fn write(&self, graph: &Graph, output: &Path) -> Result<()> {
+        let bytes = match self {
+            Source::File(path, original) => match onnx::patch(original, graph, Some(Self::folder(path))) {
+                Some(bytes) => bytes,
+                None => {
+                    eprintln!(
+                        "note: the layers' weights are not the file's one by one: the model is written anew, simplified"
+                    );
+                    onnx::write(graph)?
+                }
+            },
+            Source::Topology => onnx::write(graph)?,
+        };
+        onnx::save(output, bytes)
+    }
+
+    fn in_file(&self, error: Error) -> Error {
+        match self {
+            Source::File(path, _) => error.in_file(path),
+            Source::Topology => error,
+        }
+    }
+}
+
+/// The network to tune.
+fn network<'a>(options: &'a Options, data: &Data) -> Result<(Graph, Source<'a>)> {
+    if let Some(Topology(topology)) = &options.topology {
+        let [array] = &data.arrays[..] else {
+            let reason = format!("holds {} arrays, but the network has one input", data.arrays.len());
+            return Err(Problem::new(options.data.display().to_string(), reason).into());
+        };
+        let rows = array.shape.first().copied().unwrap_or(0).max(1);
+        let width = array.values.len() / rows;
+        if width != topology[0] {
+            let reason = format!("has {width} columns, but the topology starts with {} inputs", topology[0]);
+            return Err(Problem::new(options.data.display().to_string(), reason)
+                .help("the topology's first number is that of the columns of the data")
+                .into());
+        }
+        return Ok((mlp(topology, &array.values.chunks(width).collect::<Vec<_>>()), Source::Topology));
+    }
+    let path = options.model.as_deref().unwrap_or(Path::new(""));
+    let graph = Builder::new(path).graph()?;
+    let cannot = |e| Error::from(Problem::new(path.display().to_string(), format!("cannot be read: {e}")));
+    let original = std::fs::read(path).map_err(cannot)?;
     // What cannot be written is said before hours of training.
-    onnx::check(&original, &graph, Some(folder)).map_err(|e| e.in_file(&options.model))?;
+    onnx::check(&original, &graph, Some(Source::folder(path))).map_err(|e| e.in_file(path))?;
+    Ok((graph, Source::File(path, original)))
+}
+
+pub(super) fn run(options: &Options) -> Result<()> {
+    let data = data::load(&options.data)?;
+    let (graph, source) = network(options, &data)?;
     check_output(&options.output)?;
-    let rows = Rows::new(&graph, &data::load(&options.data)?, &options.data)?;
+    options.float_output.iter().try_for_each(|path| check_output(path))?;
+    let rows = Rows::new(&graph, &data, &options.data)?;
     let targets = targets(options, &graph, &rows)?;
     let tuner = tuner(options, &graph);
     let bar = ProgressBar::new(0);
@@ -108,15 +180,9 @@ pub(super) fn run(options: &Options) -> Result<()> {
         bar.set_position(progress.done as u64);
     });
     bar.finish_and_clear();
-    let tuned = tuned.map_err(|e| e.in_file(&options.model))?;
-    let bytes = match onnx::patch(&original, &tuned.graph, Some(folder)) {
-        Some(bytes) => bytes,
-        None => {
-            eprintln!("note: the layers' weights are not the file's one by one: the model is written anew, simplified");
-            onnx::write(&tuned.graph)?
-        }
-    };
-    onnx::save(&options.output, bytes)?;
+    let tuned = tuned.map_err(|e| source.in_file(e))?;
+    source.write(&tuned.graph, &options.output)?;
+    options.float_output.iter().try_for_each(|path| source.write(&tuned.float, path))?;
     let percent = |x: f64| if options.regression { format!("{x:.6}") } else { format!("{:.2}", 100.0 * x) };
     let row = |name: &str, s: Score| vec![name.to_owned(), percent(s.training), percent(s.validation)];
     let rows = [
@@ -161,7 +227,7 @@ fn tuner<'g>(options: &Options, graph: &'g Graph) -> Tuner<'g> {
     if options.allow_missing_classes {
         tuner = tuner.allow_missing_classes();
     }
-    if options.from_scratch { tuner.from_scratch() } else { tuner }
+    if options.from_scratch || options.topology.is_some() { tuner.from_scratch() } else { tuner }
 }
 
 fn targets(options: &Options, graph: &Graph, rows: &Rows) -> Result<Targets> {
@@ -189,14 +255,14 @@ fn check_output(path: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::Share;
+    use super::Topology;
 
     #[test]
-    fn shares_are_read_with_and_without_a_unit() {
-        let share = |text: &str| text.parse::<Share>().map(|s| s.0);
-        assert_eq!((share("20%"), share("0.25")), (Ok(0.2), Ok(0.25)));
-        for wrong in ["0", "100%", "1.5", "-3%", "many"] {
-            assert!(share(wrong).is_err(), "{wrong}");
+    fn a_topology_is_numbers_of_units() {
+        let topology = |text: &str| text.parse::<Topology>().map(|t| t.0);
+        assert_eq!((topology("16-5-10"), topology("4-2")), (Ok(vec![16, 5, 10]), Ok(vec![4, 2])));
+        for wrong in ["16", "16-0-10", "16-x-10", "", "16--10"] {
+            assert!(topology(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -1,13 +1,15 @@
 //! Representative inputs, test inputs and labels from `.npy`, `.npz` and `.csv` files.
 
 mod npy;
+#[cfg(any(feature = "search", feature = "tune"))]
+pub(crate) mod split;
 mod table;
 
 use crate::error::{Error, Problem, Result};
 use crate::graph::{Graph, TensorId, show_shape};
 use std::path::Path;
 
-pub use npy::{Array, write_npy};
+pub use npy::{Array, write_npy, write_npy_u16};
 
 /// The arrays of one file, named in an `.npz` or where a `.csv` has a header.
 #[derive(Clone, Debug, Default)]
@@ -112,6 +114,21 @@ impl Rows {
             (*n, kept.iter().flat_map(|row| &values[row * n..(row + 1) * n]).copied().collect())
         };
         Rows { inputs: self.inputs.iter().map(pick).collect(), rows: kept.len() }
+    }
+
+    /// The rows, and behind them rows between two of them each: so much of the way from the first to the second.
+    #[cfg(feature = "search")]
+    pub(crate) fn with_blends(&self, blends: &[(usize, usize, f32)]) -> Rows {
+        let mut all = self.clone();
+        for (n, values) in &mut all.inputs {
+            for &(from, to, share) in blends {
+                let blend = |k: usize| values[from * *n + k] + share * (values[to * *n + k] - values[from * *n + k]);
+                let row: Vec<f32> = (0..*n).map(blend).collect();
+                values.extend(row);
+            }
+        }
+        all.rows += blends.len();
+        all
     }
 
     /// The first `limit` rows only.

@@ -140,8 +140,22 @@ pub(super) fn read_npz(bytes: &[u8]) -> Result<Vec<Array>, Problem> {
 
 /// Encodes `values` as a two-dimensional `.npy` file of `columns` columns.
 pub fn write_npy(columns: usize, values: &[f32]) -> Vec<u8> {
-    let rows = values.len() / columns.max(1);
-    let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {columns}), }}");
+    let mut bytes = header("<f4", &[values.len() / columns.max(1), columns]);
+    bytes.extend(values.iter().flat_map(|v| v.to_le_bytes()));
+    bytes
+}
+
+/// Encodes `values` as a `.npy` file of unsigned 16-bit integers.
+pub fn write_npy_u16(shape: &[usize], values: &[u16]) -> Vec<u8> {
+    let mut bytes = header("<u2", shape);
+    bytes.extend(values.iter().flat_map(|v| v.to_le_bytes()));
+    bytes
+}
+
+fn header(descr: &str, shape: &[usize]) -> Vec<u8> {
+    let shape: String = shape.iter().map(|extent| format!("{extent}, ")).collect();
+    let shape = if shape.matches(',').count() > 1 { shape.trim_end_matches(", ") } else { shape.trim_end() };
+    let mut header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({shape}), }}");
     // The data starts at a multiple of 64 bytes, after a final newline.
     while (10 + header.len() + 1) % 64 != 0 {
         header.push(' ');
@@ -150,7 +164,6 @@ pub fn write_npy(columns: usize, values: &[f32]) -> Vec<u8> {
     let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
     bytes.extend((header.len() as u16).to_le_bytes());
     bytes.extend(header.as_bytes());
-    bytes.extend(values.iter().flat_map(|v| v.to_le_bytes()));
     bytes
 }
 
@@ -176,6 +189,10 @@ mod tests {
         assert_eq!(array.values, [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
         let array = read_npy(&write_npy(2, &[1.5, -2.5, 0.0, 9.0]), "").unwrap();
         assert_eq!((array.shape, array.values), (vec![2, 2], vec![1.5, -2.5, 0.0, 9.0]));
+        for shape in [vec![6], vec![3, 2], vec![1, 2, 3]] {
+            let array = read_npy(&write_npy_u16(&shape, &[0, 1, 2, 3, 4, 65535]), "").unwrap();
+            assert_eq!((array.shape, array.values), (shape, vec![0.0, 1.0, 2.0, 3.0, 4.0, 65535.0]));
+        }
     }
 
     #[test]

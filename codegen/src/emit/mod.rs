@@ -3,10 +3,12 @@
 //! The same plan gives the same bytes. The text is laid out as rustfmt does it.
 
 mod convert;
+mod golden;
 mod literal;
 mod names;
 
 pub use convert::{FixedFormat, Io};
+pub(crate) use golden::golden;
 
 use crate::error::Result;
 use crate::graph::Labels;

@@ -196,6 +196,13 @@ fn compute(op: &Op, access: &[Access], operands: &[View], shape: &[usize], out: 
                 }
             }
         }
+        Op::GemmColumns { weight, bias, axis } => gemm_columns(operands[0], weight, bias, *axis, out),
+        Op::LayerNormalization { scale, bias, epsilon } => {
+            let rows = operands[0].data.chunks_exact(bias.len().max(1));
+            for (x, y) in rows.zip(out.chunks_exact_mut(bias.len().max(1))) {
+                layer_normalization(x, scale, bias, *epsilon, y);
+            }
+        }
         Op::MatMul => mat_mul(operands[0], operands[1], shape, out),
         Op::Map(expr) => map_blocks(expr, access, operands, out),
         Op::Concat { axis } => {
@@ -236,6 +243,31 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
     }
     let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
     sums.iter().sum::<f32>() + rest
+}
+
+/// A fully connected layer along an axis that others follow.
+fn gemm_columns(x: View, weight: &[f32], bias: &[f32], axis: usize, out: &mut [f32]) {
+    let columns: usize = x.shape[axis + 1..].iter().product();
+    let inputs = x.shape[axis];
+    let (from, to) = ((inputs * columns).max(1), (bias.len() * columns).max(1));
+    for (x, y) in x.data.chunks_exact(from).zip(out.chunks_exact_mut(to)) {
+        for ((y, w), &b) in y.chunks_exact_mut(columns).zip(weight.chunks_exact(inputs)).zip(bias) {
+            y.fill(b);
+            for (w, x) in w.iter().zip(x.chunks_exact(columns)) {
+                y.iter_mut().zip(x).for_each(|(y, x)| *y += w * x);
+            }
+        }
+    }
+}
+
+fn layer_normalization(x: &[f32], scale: &[f32], bias: &[f32], epsilon: f64, out: &mut [f32]) {
+    let n = x.len() as f64;
+    let mean = x.iter().map(|&x| f64::from(x)).sum::<f64>() / n;
+    let variance = x.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / n;
+    let root = (variance + epsilon).sqrt();
+    for (((y, &x), &s), &b) in out.iter_mut().zip(x).zip(scale).zip(bias) {
+        *y = ((f64::from(x) - mean) / root * f64::from(s) + f64::from(b)) as f32;
+    }
 }
 
 /// ONNX `MatMul` of operands of rank 2 or more, whose leading axes broadcast.

@@ -102,6 +102,24 @@ pub enum Op {
         /// `O` elements.
         bias: Arc<[f32]>,
     },
+    /// The same along another axis.
+    GemmColumns {
+        /// `O x I`, row by row.
+        weight: Arc<[f32]>,
+        /// `O` elements.
+        bias: Arc<[f32]>,
+        /// The axis.
+        axis: usize,
+    },
+    /// ONNX `LayerNormalization` over the last axis.
+    LayerNormalization {
+        /// Factor by element of the axis.
+        scale: Arc<[f32]>,
+        /// Term by element of the axis.
+        bias: Arc<[f32]>,
+        /// Added to the variance.
+        epsilon: f64,
+    },
     /// ONNX `MatMul` of two computed tensors.
     MatMul,
     /// An elementwise function of the inputs, broadcast against each other as in ONNX.

@@ -288,6 +288,8 @@ impl Lowering<'_> {
         }
         let part = match &op {
             Op::Gemm { .. } => "Gemm",
+            Op::GemmColumns { .. } => "GemmColumns",
+            Op::LayerNormalization { .. } => "LayerNormalization",
             Op::MatMul => "MatMul",
             Op::Map(_) => "Map",
             Op::Concat { .. } => "Concat",
@@ -533,6 +535,26 @@ impl Lowering<'_> {
         let shape = with_extent(v.shape(), v.rank().saturating_sub(1), outer);
         let op = Op::Gemm { weight: weight.into(), bias: bias.into() };
         self.emit_or_fold(op, &[v], shape, Type::Float)
+    }
+
+    /// Normalization over the last axis, with a factor and a term by element of it.
+    pub(super) fn layer_normalization(
+        &mut self,
+        v: &Value,
+        scale: &[f32],
+        bias: &[f32],
+        epsilon: f64,
+    ) -> Result<Value> {
+        let row = v.shape().last().copied().unwrap_or(1);
+        if (scale.len(), bias.len()) != (row, row) {
+            let (scale, bias) = (scale.len(), bias.len());
+            return Err(fault(format!("{scale} factors and {bias} terms do not fit rows of {row} elements")));
+        }
+        for (what, data) in [("scale", scale), ("bias", bias)] {
+            self.check_finite(&Constant { name: what.into(), ..Constant::floats(vec![data.len()], data) })?;
+        }
+        let op = Op::LayerNormalization { scale: scale.into(), bias: bias.into(), epsilon };
+        self.emit_or_fold(op, &[v], v.shape().to_vec(), Type::Float)
     }
 
     /// Matrix product of operands of two or more axes, neither of which needs to be constant.

@@ -43,7 +43,10 @@ pub(crate) fn bounds_of(graph: &Graph, node: &Node) -> Option<Bounds> {
 /// Whether a node's step ends in a saturation that can be narrowed.
 pub(super) fn joins(graph: &Graph, node: &Node) -> bool {
     match &node.op {
-        Op::Gemm { .. } | Op::MatMul | Op::Reduce { kind: Reduction::Sum | Reduction::Mean, .. } => true,
+        Op::Gemm { .. }
+        | Op::GemmColumns { .. }
+        | Op::MatMul
+        | Op::Reduce { kind: Reduction::Sum | Reduction::Mean, .. } => true,
         // Functions of one number are tables: two of them would have been fused.
         Op::Map(_) => node.inputs.len() > 1 && graph.tensors[node.inputs[0]].shape == graph.tensors[node.output].shape,
         _ => false,

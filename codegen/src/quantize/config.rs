@@ -78,6 +78,10 @@ pub struct LayerConfig {
     /// -128. A summand whose mask is 0 is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub masks: Option<Vec<Vec<u8>>>,
+    /// Biases by output, in units of the sums (real size: the operand's scale times that of the weights), instead of the
+    /// model's. A scale has to be given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bias: Option<Vec<i32>>,
     /// Whether it reads a table of weights or is straight-line code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub emission: Option<Emission>,
@@ -91,6 +95,16 @@ pub enum Scale {
     Layer(f64),
     /// By output.
     Outputs(Vec<f64>),
+}
+
+impl Scale {
+    /// Of an output.
+    pub fn of(&self, output: usize) -> f64 {
+        match self {
+            Scale::Layer(scale) => *scale,
+            Scale::Outputs(scales) => scales.get(output).copied().unwrap_or(1.0),
+        }
+    }
 }
 
 /// Of a function of one number: how many straight segments it becomes, or how far they may be off.
@@ -242,6 +256,17 @@ impl Config {
             if layer.bits.is_some() && layer.shift.is_none() {
                 wrong("has bits but no shift".into(), "only the results of a truncated ReLU have fewer bits");
             }
+            if let Some(bias) = &layer.bias {
+                if bias.len() != outputs {
+                    wrong(format!("has {} biases for {outputs} outputs", bias.len()), "give one an output");
+                }
+                if layer.scale.is_none() {
+                    wrong(
+                        "has biases but no scale".into(),
+                        "biases are in units of the sums, which follow from the scale",
+                    );
+                }
+            }
             if let Some(masks) = &layer.masks
                 && (masks.len() != outputs || masks.iter().any(|row| row.len() != inputs))
             {
@@ -339,6 +364,7 @@ mod tests {
             shift: Some(4),
             bits: None,
             masks: Some(vec![vec![15, 0], vec![12, 8]]),
+            bias: Some(vec![-7, 300]),
             emission: Some(Emission::Bespoke),
         };
         let input = InputConfig { bits: 4, scale: Some(0.0625), zero_point: None };

@@ -55,8 +55,9 @@ pub(super) fn lower(q: &mut Quantizer, k: usize, node: &Node, weight: &[f32], bi
         let mut s = best.unwrap_or(step.unwrap_or(1.0) / 4096.0 / x.scale);
         // A bias far larger than the weights, or int16 activations, may need coarser weights to fit an i32.
         let channel = loop {
-            let channel =
-                quantize_row(&row, b.into(), s, &operand, |i, w| if dropped(i) { 0 } else { format.round(w) });
+            // Of biases that are given, the scale is, too.
+            let b = config.bias.as_ref().map_or(b.into(), |bias| f64::from(bias[o]) * (x.scale * s));
+            let channel = quantize_row(&row, b, s, &operand, |i, w| if dropped(i) { 0 } else { format.round(w) });
             if channel.bound <= i64::from(i32::MAX) {
                 break channel;
             }
@@ -196,8 +197,8 @@ fn feature_moments(q: &Quantizer, tensor: usize, inputs: usize) -> (Vec<f64>, Ve
     (average(&s.mean), average(&s.square))
 }
 
-/// The scale of weights in a format; `None` where all are zero.
-pub(crate) fn weight_scale(weights: &[f32], square: &[f64], format: Format) -> Option<f64> {
+/// The scale of weights in a format, whose squared errors, each times `square`, add up to least; `None` where all are zero.
+pub fn weight_scale(weights: &[f32], square: &[f64], format: Format) -> Option<f64> {
     let largest = weights.iter().fold(0.0f64, |m, &w| m.max(f64::from(w).abs()));
     if largest == 0.0 {
         return None;
@@ -219,24 +220,28 @@ pub(crate) fn weight_scale(weights: &[f32], square: &[f64], format: Format) -> O
     candidates.into_iter().map(|s| (s, error(s))).min_by(|a, b| a.1.total_cmp(&b.1)).map(|c| c.0)
 }
 
-struct Channel {
-    weight: Vec<i8>,
-    bias: i32,
-    bound: i64,
-    scale: f64,
+/// One output's numbers.
+pub(super) struct Channel {
+    pub(super) weight: Vec<i8>,
+    pub(super) bias: i32,
+    /// The largest magnitude of its sum.
+    pub(super) bound: i64,
+    /// Of its weights.
+    pub(super) scale: f64,
 }
 
 /// What a layer reads.
-struct Operand {
-    scale: f64,
-    zero_point: i32,
+pub(super) struct Operand {
+    pub(super) scale: f64,
+    pub(super) zero_point: i32,
     /// Of each feature, in real numbers; 0 where the bias is not to be corrected by it.
-    mean: Vec<f64>,
+    pub(super) mean: Vec<f64>,
     /// The largest magnitude of an integer.
-    reach: i64,
+    pub(super) reach: i64,
 }
 
-fn quantize_row(row: &[f32], bias: f64, s: f64, x: &Operand, round: impl Fn(usize, f64) -> i8) -> Channel {
+/// A row of weights and its bias at a scale of weights.
+pub(super) fn quantize_row(row: &[f32], bias: f64, s: f64, x: &Operand, round: impl Fn(usize, f64) -> i8) -> Channel {
     let weight: Vec<i8> = row.iter().enumerate().map(|(i, &w)| round(i, f64::from(w) / s)).collect();
     let added: f64 =
         weight.iter().zip(row).zip(&x.mean).map(|((&q, &w), m)| (f64::from(q) * s - f64::from(w)) * m).sum();

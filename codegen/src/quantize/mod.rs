@@ -11,9 +11,12 @@ pub mod config;
 mod decisions;
 pub mod format;
 pub(crate) mod gemm;
+mod gemm_columns;
+mod layer_normalization;
 mod map;
 mod mat_mul;
 mod movement;
+pub mod projection;
 mod ranges;
 mod reduce;
 mod scale;
@@ -31,6 +34,7 @@ use crate::plan::{Features, Input, Output, Place, Plan, Quant, Step, Type, Value
 use crate::target::Target;
 use config::{Config, Scale};
 use decisions::Decisions;
+pub use gemm::weight_scale;
 use ranges::choose_quants;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -127,7 +131,7 @@ fn weights(graph: &Graph, config: &Config) -> String {
         let one = layer.shift.is_some() || matches!(layer.scale, Some(Scale::Layer(_)));
         format!("{} per {}", layer.weights.unwrap_or_default(), if one { "layer" } else { "output channel" })
     };
-    let layers = graph.nodes.iter().filter(|node| matches!(node.op, Op::Gemm { .. }));
+    let layers = graph.nodes.iter().filter(|node| matches!(node.op, Op::Gemm { .. } | Op::GemmColumns { .. }));
     let all: BTreeSet<String> = layers.map(layer).collect();
     if all.is_empty() { "no".into() } else { all.into_iter().collect::<Vec<_>>().join(" and ") }
 }
@@ -210,6 +214,10 @@ impl Quantizer<'_> {
     fn lower(&mut self, k: usize, node: &Node) -> std::result::Result<(), Problem> {
         match &node.op {
             Op::Gemm { weight, bias } => gemm::lower(self, k, node, weight, bias),
+            Op::GemmColumns { weight, bias, axis } => gemm_columns::lower(self, k, node, weight, bias, *axis),
+            Op::LayerNormalization { scale, bias, epsilon } => {
+                layer_normalization::lower(self, k, node, scale, bias, *epsilon)
+            }
             Op::MatMul => mat_mul::lower(self, k, node),
             Op::Map(expr) => map::lower(self, k, node, expr),
             Op::Concat { axis } => concat::lower(self, k, node, *axis),

@@ -3,7 +3,7 @@
 use super::{Quantizer, movement, reduce, scale};
 use crate::error::Problem;
 use crate::graph::Node;
-use crate::plan::kernels::{Exponentials, LogSoftmax, Softmax};
+use crate::plan::kernels::{Exponentials, LogSoftmax, Softmax, SoftmaxColumns};
 use crate::plan::{Quant, Type};
 use std::sync::Arc;
 
@@ -19,7 +19,23 @@ pub(super) fn lower(q: &mut Quantizer, k: usize, node: &Node, axis: usize, log: 
     let (input, x) = q.activation(node, 0)?;
     let tensor = node.inputs[0];
     let [outer, row, inner] = reduce::around(&q.graph.tensors[tensor].shape, axis);
+    // 65535 an element must not fill 32 bits, with the rounding term.
+    if row > 32768 {
+        return Err(q.problem(node, format!("has rows of {row} elements; at most 32768 fit its 32-bit sum")));
+    }
     let (output, y, limits) = q.result(k);
+    let exponentials = tables(x);
+    if !log {
+        let levels = if y.ty == Type::I16 { 32768 } else { 256 };
+        let bound = Some(65535 * row as i64);
+        if inner > 1 {
+            let extents = [outer, row, inner];
+            q.push(k, SoftmaxColumns { extents, exponentials, levels, limits }, vec![input], output, bound);
+        } else {
+            q.push(k, Softmax { rows: outer, row, exponentials, levels, limits }, vec![input], output, bound);
+        }
+        return Ok(());
+    }
     let rows = outer * inner;
     // Along another axis than the last: through a transposed copy.
     let turned = inner > 1;
@@ -34,30 +50,20 @@ pub(super) fn lower(q: &mut Quantizer, k: usize, node: &Node, axis: usize, log: 
     } else {
         (input, output)
     };
-    let exponentials = tables(x);
-    if log {
-        let constants = |one: f64| {
-            let multiplier = [x.scale / y.scale * one, std::f64::consts::LN_2 / 4096.0 / y.scale * one].map(f64::round);
-            let offset = f64::from(y.zero_point) * one + one / 2.0;
-            let (min, max) = x.limits();
-            // The sum of the exponentials is at most `row` times the largest, 1.
-            let logarithm = (row as f64).log2() * 4096.0 + 1.0;
-            let bound = f64::from(max - min) * multiplier[0] + logarithm * multiplier[1] + offset.abs();
-            ((multiplier.map(|m| m as i32), offset as i32), bound)
-        };
-        let Some(((multiplier, offset), shift, bound)) = scale::binary_places(constants) else {
-            return Err(q.problem(node, "its logits and their logarithms are of too different sizes"));
-        };
-        let layer = LogSoftmax { rows, row, exponentials, multiplier, offset, shift, limits };
-        q.push(k, layer, vec![from], to, Some(bound));
-    } else {
-        let levels = if y.ty == Type::I16 { 32768 } else { 256 };
-        // 65535 an element must not fill 32 bits, with the rounding term.
-        if row > 32768 {
-            return Err(q.problem(node, format!("has rows of {row} elements; at most 32768 fit its 32-bit sum")));
-        }
-        q.push(k, Softmax { rows, row, exponentials, levels, limits }, vec![from], to, Some(65535 * row as i64));
-    }
+    let constants = |one: f64| {
+        let multiplier = [x.scale / y.scale * one, std::f64::consts::LN_2 / 4096.0 / y.scale * one].map(f64::round);
+        let offset = f64::from(y.zero_point) * one + one / 2.0;
+        let (min, max) = x.limits();
+        // The sum of the exponentials is at most `row` times the largest, 1.
+        let logarithm = (row as f64).log2() * 4096.0 + 1.0;
+        let bound = f64::from(max - min) * multiplier[0] + logarithm * multiplier[1] + offset.abs();
+        ((multiplier.map(|m| m as i32), offset as i32), bound)
+    };
+    let Some(((multiplier, offset), shift, bound)) = scale::binary_places(constants) else {
+        return Err(q.problem(node, "its logits and their logarithms are of too different sizes"));
+    };
+    let layer = LogSoftmax { rows, row, exponentials, multiplier, offset, shift, limits };
+    q.push(k, layer, vec![from], to, Some(bound));
     if turned && let Some(kernel) = turn([outer, row, inner], [(row * inner) as isize, 1, row as isize]) {
         q.push_step(&node.name, "Transpose", Arc::new(kernel), vec![to], output, None);
     }

@@ -1,8 +1,8 @@
 //! NSGA-II: Deb, Pratap, Agarwal and Meyarivan 2002, "A Fast and Elitist Multiobjective Genetic Algorithm: NSGA-II",
 //! IEEE Transactions on Evolutionary Computation 6(2), for genes that are small integers and two objectives.
 //!
-//! All random numbers are drawn in one sequence, and only evaluations run side by side: a seed gives one result for any
-//! number of threads.
+//! Every generation draws its random numbers in one sequence of its own, and only evaluations run side by side: a seed gives
+//! one result for any number of threads, and a population can be taken up again in any generation.
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -10,6 +10,7 @@ use rand_chacha::rand_core::SeedableRng;
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
 
 /// How long and how broadly is searched.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -65,46 +66,73 @@ pub struct Individual {
     pub score: Score,
 }
 
-/// Minimizes two objectives. `largest` has a gene's largest value each, `first` the individuals to begin with, which are
-/// filled up with random ones. After the first population and each generation `progress` is told how many generations
-/// are done, and the population. The result is the last population's non-dominated individuals, by the first objective.
+/// Where a search begins.
+#[derive(Clone, Debug)]
+pub enum Start {
+    /// With these genes, which are filled up with random ones.
+    First(Vec<Vec<u8>>),
+    /// With the population, in its order, that so many generations have left.
+    After(usize, Vec<Vec<u8>>),
+}
+
+/// Minimizes two objectives. `largest` has a gene's largest value each. After the first population and each generation
+/// `progress` is told how many generations are done, and the population, and may end the search. The result is the last
+/// population's non-dominated individuals, by the first objective.
 ///
 /// # Panics
-/// If an individual of `first` has another number of genes than `largest`.
+/// If an individual of `start` has another number of genes than `largest`.
 pub fn minimize(
     largest: &[u8],
-    first: Vec<Vec<u8>>,
+    start: Start,
     options: &Options,
     evaluate: impl Fn(&[u8]) -> Score + Sync,
-    progress: &mut dyn FnMut(usize, &[Individual]),
+    progress: &mut dyn FnMut(usize, &[Individual]) -> ControlFlow<()>,
 ) -> Vec<Individual> {
-    assert!(first.iter().all(|genes| genes.len() == largest.len()), "every individual has every gene");
-    let mut random = ChaCha8Rng::seed_from_u64(options.seed);
     let size = options.population.max(2);
-    let mut seen = BTreeSet::new();
-    let mut genes: Vec<Vec<u8>> = first.into_iter().filter(|genes| seen.insert(genes.clone())).collect();
-    fill(&mut genes, &mut seen, size, || largest.iter().map(|&most| random.random_range(0..=most)).collect());
-    let mut population = select(evaluated(genes, options.threads, &evaluate), size);
-    progress(0, &individuals(&population));
-    for generation in 1..=options.generations {
-        let mut seen: BTreeSet<Vec<u8>> = population.iter().map(|ranked| ranked.individual.genes.clone()).collect();
+    let (done, mut population) = match start {
+        Start::After(done, genes) => (done, evaluated(genes, options.threads, &evaluate)),
+        Start::First(first) => {
+            let mut random = generator(options.seed, 0);
+            let mut seen = BTreeSet::new();
+            let mut genes: Vec<Vec<u8>> = first.into_iter().filter(|genes| seen.insert(genes.clone())).collect();
+            fill(&mut genes, &mut seen, size, || largest.iter().map(|&most| random.random_range(0..=most)).collect());
+            (0, individuals(select(evaluated(genes, options.threads, &evaluate), size)))
+        }
+    };
+    assert!(population.iter().all(|one| one.genes.len() == largest.len()), "every individual has every gene");
+    let mut flow = progress(done, &population);
+    for generation in done + 1..=options.generations {
+        if flow.is_break() {
+            break;
+        }
+        let mut random = generator(options.seed, generation);
+        let mut seen: BTreeSet<Vec<u8>> = population.iter().map(|one| one.genes.clone()).collect();
+        // Ranks are those within the population, whatever it was selected from: they need not be kept.
+        let parents = select(population.clone(), size);
         let mut children = Vec::with_capacity(size);
         fill(&mut children, &mut seen, size, || {
-            let [a, b] = [(); 2].map(|()| tournament(&population, &mut random));
+            let [a, b] = [(); 2].map(|()| tournament(&parents, &mut random));
             let mut child =
                 if random.random::<f64>() < options.crossover { cross(a, b, largest, &mut random) } else { a.to_vec() };
             mutate(&mut child, largest, &mut random);
             child
         });
         let mut all = evaluated(children, options.threads, &evaluate);
-        all.extend(population.into_iter().map(|ranked| ranked.individual));
-        population = select(all, size);
-        progress(generation, &individuals(&population));
+        all.extend(population);
+        population = individuals(select(all, size));
+        flow = progress(generation, &population);
     }
-    let mut front: Vec<Individual> =
-        population.into_iter().filter(|ranked| ranked.rank == 0).map(|ranked| ranked.individual).collect();
+    let first = fronts(&population).into_iter().next().unwrap_or_default();
+    let mut front: Vec<Individual> = first.into_iter().map(|k| population[k].clone()).collect();
     front.sort_by(|a, b| by_objective(a, b, 0).then_with(|| a.genes.cmp(&b.genes)));
     front
+}
+
+/// The random numbers of a generation.
+fn generator(seed: u64, generation: usize) -> ChaCha8Rng {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    random.set_stream(generation as u64);
+    random
 }
 
 /// Adds new genes until there are `size`, or hardly any new ones are found.
@@ -136,8 +164,8 @@ impl Ranked {
     }
 }
 
-fn individuals(population: &[Ranked]) -> Vec<Individual> {
-    population.iter().map(|ranked| ranked.individual.clone()).collect()
+fn individuals(population: Vec<Ranked>) -> Vec<Individual> {
+    population.into_iter().map(|ranked| ranked.individual).collect()
 }
 
 fn by_objective(a: &Individual, b: &Individual, objective: usize) -> Ordering {
@@ -270,6 +298,7 @@ fn mutate(genes: &mut [u8], largest: &[u8], random: &mut ChaCha8Rng) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::ops::ControlFlow::{Break, Continue};
 
     /// Leading ones against trailing zeros, as both are to be many (Laumanns, Thiele, Zitzler, Welzl and Deb 2002): the
     /// front is every number of leading ones with zeros behind them.
@@ -280,7 +309,23 @@ mod tests {
     }
 
     fn found(options: &Options) -> Vec<Individual> {
-        minimize(&[1; 12], Vec::new(), options, leading_ones_trailing_zeros, &mut |_, _| {})
+        minimize(&[1; 12], Start::First(Vec::new()), options, leading_ones_trailing_zeros, &mut |_, _| Continue(()))
+    }
+
+    #[test]
+    fn a_population_is_taken_up_again_where_it_was_left() {
+        let options = Options { population: 21, generations: 15, seed: 7, ..Options::default() };
+        let evaluate = leading_ones_trailing_zeros;
+        for end in [0, 4, 14] {
+            let mut kept = Vec::new();
+            let mut stop = |generation: usize, population: &[Individual]| {
+                kept = population.iter().map(|one| one.genes.clone()).collect();
+                if generation == end { Break(()) } else { Continue(()) }
+            };
+            minimize(&[1; 12], Start::First(Vec::new()), &options, evaluate, &mut stop);
+            let rest = minimize(&[1; 12], Start::After(end, kept), &options, evaluate, &mut |_, _| Continue(()));
+            assert_eq!(rest, found(&options), "after {end}");
+        }
     }
 
     #[test]
@@ -300,7 +345,7 @@ mod tests {
         let evaluate =
             |genes: &[u8]| Score { objectives: [squares(genes, 60.0), squares(genes, 200.0)], violation: 0.0 };
         let options = Options { population: 60, generations: 300, ..Options::default() };
-        let front = minimize(&[255; 4], Vec::new(), &options, evaluate, &mut |_, _| {});
+        let front = minimize(&[255; 4], Start::First(Vec::new()), &options, evaluate, &mut |_, _| Continue(()));
         let roots = |k: usize| front.iter().map(move |one| one.score.objectives[k].sqrt());
         // On the front both roots add up to the distance of the optima, 140 a gene.
         for (a, b) in roots(0).zip(roots(1)) {
@@ -330,7 +375,7 @@ mod tests {
             Score { objectives: [ones, ones], violation: (3.0 - ones).max(0.0) }
         };
         let options = Options { population: 10, generations: 40, ..Options::default() };
-        let front = minimize(&[1; 8], vec![vec![0; 8]], &options, evaluate, &mut |_, _| {});
+        let front = minimize(&[1; 8], Start::First(vec![vec![0; 8]]), &options, evaluate, &mut |_, _| Continue(()));
         assert!(front.iter().all(|one| one.score == Score { objectives: [3.0; 2], violation: 0.0 }), "{front:?}");
     }
 

@@ -44,9 +44,13 @@ impl Activity {
         [lowest, highest].map(|count| count as f64 / all.max(1) as f64)
     }
 
-    /// Rows of a value whose element `order[k]` lies at `k`.
-    pub(super) fn rows(&self, value: ValueId, order: Option<&[usize]>) -> Vec<Vec<bool>> {
+    /// Rows of a value, of `features` elements each for the one who reads it, whose element `order[k]` lies at `k`.
+    pub(super) fn rows(&self, value: ValueId, features: usize, order: Option<&[usize]>) -> Vec<Vec<bool>> {
         let rows = self.nonzero[value].iter();
+        if order.is_none() && self.nonzero[value].first().is_some_and(|row| row.len() != features) {
+            // Several axes are taken as one, or one as several.
+            return self.nonzero[value].concat().chunks_exact(features.max(1)).map(<[bool]>::to_vec).collect();
+        }
         let sorted =
             |row: &Vec<bool>| order.map_or_else(|| row.clone(), |order| order.iter().map(|&k| row[k]).collect());
         rows.map(sorted).collect()

@@ -1,7 +1,7 @@
 //! Which layers become straight-line code.
 
-use super::Target;
-use crate::bespoke::{End, Layer, Network, lower};
+use super::{Mode, Target};
+use crate::bespoke::{End, Layer, Network, Style, lower};
 use crate::data::Rows;
 use crate::plan::kernels::{Bespoke, Dense};
 use crate::plan::{Place, Plan, Step, Type, ValueId};
@@ -50,9 +50,9 @@ impl Plan {
             let cost = plan.predict(rows)?;
             let (instructions, flash) = (cost.instructions.mean, cost.flash_bytes() as f64);
             Some(match target.mode {
-                super::Mode::Size => flash,
-                super::Mode::Balanced => instructions * flash,
-                super::Mode::Speed => instructions,
+                Mode::Size => flash,
+                Mode::Balanced => instructions * flash,
+                Mode::Speed => instructions,
             })
         };
         match (price(&most), price(&tables)) {
@@ -117,7 +117,15 @@ impl Plan {
             return None;
         }
         let limits = self.values[first.inputs[0]].quant.limits();
-        let program = lower(&Network { layers, limits, arg_max });
+        let network = Network { layers, limits, arg_max };
+        let program = Style::all().map(|style| lower(&network, style)).min_by_key(|program| {
+            let cost = program.cost(target.core);
+            match target.mode {
+                Mode::Size => (cost.bytes, cost.instructions),
+                Mode::Balanced => (cost.instructions * cost.bytes, cost.bytes),
+                Mode::Speed => (cost.instructions, cost.bytes),
+            }
+        })?;
         let macs = chain.iter().map(|step| step.kernel.macs()).sum();
         let join = |of: fn(&Step) -> &str| chain.iter().map(of).collect::<Vec<_>>().join(" + ");
         Some(Step {

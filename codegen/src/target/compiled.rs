@@ -1,7 +1,8 @@
 //! What the compiler makes of generated code: the calls of kernels, and the portable loops.
 //!
 //! Figures of rustc 1.95.0, fitted to what the emulated boards count: calls and the portable `Gemm` with the benchmark
-//! models, `Lookup`, `Piecewise` (of four segments) and `Add` with the shipped `wine`. The rest is a guess from those.
+//! models, `Lookup`, `Piecewise` (of four segments) and `Add` with the shipped `wine`, `ArgMax` of the sums of two to ten
+//! classes behind layers of three to five units. The rest is a guess from those.
 
 use super::{Core, Mode};
 use crate::plan::cost::{Cost, Function, Instructions};
@@ -62,6 +63,7 @@ const ARMV6M: Compiled = Compiled {
             portable("Lookup", 0, [4.0, 0.0], 100, 0),
             portable("Piecewise", 4, [74.0, 0.0], 212, 44),
             portable("Add", 7, [9.0, 0.0], 392, 24),
+            portable("ArgMax", 10, [20.0, 0.0], 60, 0),
             portable("", 20, [40.0, 6.0], 400, 80),
         ]
     },
@@ -71,6 +73,7 @@ const ARMV6M: Compiled = Compiled {
             portable("Lookup", 0, [6.0, 0.0], 4, 0),
             portable("Piecewise", 4, [72.0, 0.0], 130, 32),
             portable("Add", 9, [15.0, 0.0], 8, 16),
+            portable("ArgMax", 20, [40.0, 0.0], 14, 0),
             portable("", 20, [60.0, 8.0], 200, 60),
         ]
     },
@@ -88,6 +91,7 @@ const ARMV7EM: Compiled = Compiled {
             portable("Gemm", 10, [47.0, 3.4], 700, 156),
             portable("Lookup", 0, [3.0, 0.0], 112, 0),
             portable("Add", 9, [10.0, 0.0], 444, 8),
+            portable("ArgMax", 10, [20.0, 0.0], 50, 0),
             portable("", 20, [20.0, 4.0], 400, 80),
         ]
     },
@@ -96,6 +100,7 @@ const ARMV7EM: Compiled = Compiled {
             portable("Gemm", 10, [25.0, 5.0], 300, 60),
             portable("Lookup", 0, [6.0, 0.0], 10, 0),
             portable("Add", 12, [14.0, 0.0], 14, 0),
+            portable("ArgMax", 10, [20.0, 0.0], 14, 0),
             portable("", 20, [30.0, 6.0], 200, 60),
         ]
     },
@@ -113,6 +118,7 @@ const RV32IMC: Compiled = Compiled {
             portable("Gemm", 10, [40.0, 7.0], 400, 80),
             portable("Lookup", 0, [4.0, 0.0], 220, 0),
             portable("Add", 12, [8.0, 0.0], 502, 32),
+            portable("ArgMax", 5, [7.0, 0.0], 80, 0),
             portable("", 20, [20.0, 7.0], 500, 80),
         ]
     },
@@ -121,6 +127,7 @@ const RV32IMC: Compiled = Compiled {
             portable("Gemm", 10, [40.0, 8.0], 300, 80),
             portable("Lookup", 0, [6.0, 0.0], 0, 0),
             portable("Add", 11, [11.0, 0.0], 0, 0),
+            portable("ArgMax", 10, [20.0, 0.0], 20, 0),
             portable("", 20, [30.0, 8.0], 200, 60),
         ]
     },
@@ -137,6 +144,7 @@ const AVR: Compiled = Compiled {
         &[
             portable("Gemm", 20, [1180.0, 45.0], 1300, 112),
             portable("Add", 45, [133.0, 0.0], 2007, 18),
+            portable("ArgMax", 15, [10.0, 0.0], 100, 0),
             portable("", 20, [300.0, 45.0], 1000, 60),
         ]
     },
@@ -144,6 +152,7 @@ const AVR: Compiled = Compiled {
         &[
             portable("Gemm", 20, [1180.0, 50.0], 700, 112),
             portable("Add", 47, [141.0, 0.0], 279, 18),
+            portable("ArgMax", 20, [40.0, 0.0], 60, 0),
             portable("", 20, [300.0, 50.0], 500, 60),
         ]
     },
@@ -185,6 +194,7 @@ const RV32EC: Compiled = Compiled {
             portable("Lookup", 0, [4.0, 0.0], 220, 0),
             portable("Piecewise", 4, [51.0, 0.0], 60, 8),
             portable("Add", 12, [47.0, 0.0], 2376, 36),
+            portable("ArgMax", 10, [15.0, 0.0], 80, 0),
             portable("", 20, [600.0, 190.0], 500, 100),
         ]
     },
@@ -194,6 +204,7 @@ const RV32EC: Compiled = Compiled {
             portable("Lookup", 0, [6.0, 0.0], 0, 0),
             portable("Piecewise", 4, [52.0, 0.0], 152, 8),
             portable("Add", 11, [46.0, 0.0], 0, 20),
+            portable("ArgMax", 20, [50.0, 0.0], 25, 0),
             portable("", 20, [600.0, 190.0], 300, 100),
         ]
     },

@@ -8,6 +8,7 @@ use super::activity::Activity;
 use super::compiled::Compiled;
 use crate::data::Rows;
 use crate::plan::cost::{Cost, Instructions, Seen};
+use crate::plan::layout::Layout;
 use crate::plan::{Place, Plan, Step, Value};
 use std::collections::BTreeMap;
 
@@ -60,15 +61,22 @@ impl Plan {
         let activity = Activity::new(self, rows);
         let mode = self.target.mode;
         let portable = || self.steps.iter().filter(|step| step.kernel.module() == "kernels");
+        // A function that calls none keeps nothing for its own return.
+        let calls = self.steps.iter().any(|step| step.kernel.calls() > 0);
+        let (around, around_bytes, stack) =
+            if calls { (compiled.around, compiled.around_bytes, compiled.stack) } else { (0, 0, 0) };
         let more = if self.steps.len() > 2 { compiled.more_stack } else { 0 };
-        let frame =
-            compiled.stack + more + portable().map(|s| compiled.frame(&*s.kernel, mode)).max().unwrap_or_default();
+        let frame = stack + more + portable().map(|s| compiled.frame(&*s.kernel, mode)).max().unwrap_or_default();
         let mut known: BTreeMap<String, usize> = BTreeMap::new();
         let steps: Vec<StepCost> = self
             .steps
             .iter()
             .map(|step| {
-                let nonzero = activity.rows(step.inputs[0], self.values[step.inputs[0]].order.as_deref());
+                let x = &self.values[step.inputs[0]];
+                // As the kernel takes a plain operand: packed ones have its shape.
+                let views = step.kernel.views();
+                let row = views.first().and_then(|view| view.last()).copied().filter(|_| x.layout == Layout::Plain);
+                let nonzero = activity.rows(step.inputs[0], row.unwrap_or(x.features()), x.order.as_deref());
                 let [lowest, highest] = activity.limits(step.output);
                 let seen = Seen { nonzero: &nonzero, lowest, highest };
                 let counted = step.kernel.cost(&seen);
@@ -94,13 +102,13 @@ impl Plan {
             })
             .collect();
         let sum = |f: fn(&StepCost) -> f64| steps.iter().map(f).sum::<f64>();
-        let around = compiled.around as f64;
+        let around = around as f64;
         let instructions =
             Instructions { mean: around + sum(|s| s.instructions.mean), max: around + sum(|s| s.instructions.max) };
         Some(Prediction {
             instructions,
             constant_bytes: steps.iter().map(|s| s.constant_bytes).sum(),
-            code_bytes: compiled.around_bytes + steps.iter().map(|s| s.code_bytes).sum::<usize>(),
+            code_bytes: around_bytes + steps.iter().map(|s| s.code_bytes).sum::<usize>(),
             ram_bytes: self.arena_bytes + self.constants_in_ram(),
             stack_bytes: steps.iter().map(|s| s.stack_bytes).max().unwrap_or_default(),
             steps,

@@ -279,7 +279,7 @@ impl Plan {
             if sums && !architecture.sums() {
                 return;
             }
-            let nonzero = activity.rows(step.inputs[0], x.order.as_deref());
+            let nonzero = activity.rows(step.inputs[0], gemm.inputs, x.order.as_deref());
             let [lowest, highest] = activity.limits(step.output);
             f(&Layer { gemm, sums, x, y, seen: Seen { nonzero: &nonzero, lowest, highest } });
         };

@@ -9,7 +9,6 @@ mod expression;
 mod mlp;
 mod network;
 pub mod onnx;
-mod split;
 mod straight_through;
 #[cfg(test)]
 mod tests;
@@ -19,6 +18,7 @@ pub use mlp::mlp;
 
 use crate::calibrate::{Observer as RangeObserver, StuckColumns, calibrate};
 use crate::data::Rows;
+use crate::data::split::{Split, by_class, split};
 use crate::error::{Error, Problem, Problems, Result};
 use crate::graph::eval::Evaluator;
 use crate::graph::simplify::simplify;
@@ -310,7 +310,11 @@ impl<'g> Tuner<'g> {
         let network = Network::new(&graph, classes)?;
         self.check(&network, rows, targets)?;
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
-        let split = split::split(targets, network.classes(), self.validation, self.allow_missing_classes, &mut rng)?;
+        let groups = match targets {
+            Targets::Classes(labels) => (by_class(labels, network.classes()), true),
+            Targets::Values { rows, .. } => (vec![(0..*rows).collect()], false),
+        };
+        let split = split(groups, self.validation, self.allow_missing_classes, &mut rng)?;
         let session = Session { tuner: self, network, rows, targets, classes, split };
         session.tune(progress)
     }
@@ -334,7 +338,7 @@ struct Session<'a> {
     rows: &'a Rows,
     targets: &'a Targets,
     classes: bool,
-    split: split::Split,
+    split: Split,
 }
 
 /// One tuned restart.
@@ -387,10 +391,7 @@ impl Session<'_> {
         };
         let floats = if tuner.from_scratch { self.parallel(tuner.restarts, &float)? } else { vec![float(0)?] };
         let mut order: Vec<usize> = (0..floats.len()).collect();
-        order.sort_by(|&a, &b| {
-            let (a, b) = (floats[a].float, floats[b].float);
-            b.better_than(&a).cmp(&a.better_than(&b))
-        });
+        order.sort_by(|&a, &b| floats[a].float.loss.total_cmp(&floats[b].float.loss));
         let candidate = |restart: usize| -> Result<Candidate> {
             let start = &floats[order[restart % order.len()]].weights;
             self.candidate(restart, start, &config, &run)
@@ -480,14 +481,20 @@ impl Session<'_> {
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(count);
         let next = AtomicUsize::new(0);
         let results: Vec<Mutex<Option<Result<T>>>> = (0..count).map(|_| Mutex::new(None)).collect();
+        let work = || {
+            loop {
+                let k = next.fetch_add(1, Ordering::Relaxed);
+                let Some(slot) = results.get(k) else { break };
+                *slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(f(k));
+            }
+        };
+        // The tensors are small: candle's own threads would wait for each other longer than they compute.
+        let single = || rayon::ThreadPoolBuilder::new().num_threads(1).build();
         std::thread::scope(|scope| {
             for _ in 0..threads {
-                scope.spawn(|| {
-                    loop {
-                        let k = next.fetch_add(1, Ordering::Relaxed);
-                        let Some(slot) = results.get(k) else { break };
-                        *slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(f(k));
-                    }
+                scope.spawn(|| match single() {
+                    Ok(pool) => pool.install(work),
+                    Err(_) => work(),
                 });
             }
         });
@@ -504,14 +511,27 @@ impl Session<'_> {
         rng
     }
 
-    /// Weights after He et al. 2015 (arXiv 1502.01852) for ReLUs, after Glorot and Bengio 2010 elsewhere.
+    /// Weights after He et al. 2015 (arXiv 1502.01852) for ReLUs, after Glorot and Bengio 2010 elsewhere. What goes into a
+    /// ReLU is then moved and scaled to mean 0 and variance 1 over the data (as Mishkin and Matas 2015, arXiv 1511.06422):
+    /// inputs that are never negative would else leave many of few units without any, or always, a result.
     fn random(&self, rng: &mut ChaCha8Rng) -> Weights {
+        let layers = &self.network.layers;
         let mut all = Weights { weight: Vec::new(), bias: Vec::new() };
-        for layer in &self.network.layers {
+        for layer in layers {
             let fan = if layer.has_relu() { layer.inputs as f64 } else { (layer.inputs + layer.outputs) as f64 };
             let limit = (6.0 / fan).sqrt() as f32;
             all.weight.push((0..layer.inputs * layer.outputs).map(|_| rng.random_range(-limit..limit)).collect());
             all.bias.push(vec![0.0; layer.outputs]);
+        }
+        for (k, layer) in layers.iter().enumerate().filter(|(_, layer)| layer.has_relu()) {
+            let graph = self.network.with(&all);
+            let moments = self.moments(&graph, self.network.results()[k], layer.outputs);
+            for (o, (mean, square)) in moments.into_iter().enumerate() {
+                let deviation = (square - mean * mean).max(0.0).sqrt();
+                let factor = if deviation > 1e-6 { 1.0 / deviation } else { 1.0 };
+                all.weight[k][o * layer.inputs..][..layer.inputs].iter_mut().for_each(|w| *w *= factor as f32);
+                all.bias[k][o] = (-mean * factor) as f32;
+            }
         }
         all
     }
@@ -536,20 +556,26 @@ impl Session<'_> {
 
     /// By layer, the mean square of each feature of its operand.
     fn squares(&self, graph: &Graph) -> Vec<Vec<f64>> {
-        let operands = self.network.operands();
-        let mut squares: Vec<Vec<f64>> = self.network.layers.iter().map(|l| vec![0.0; l.inputs]).collect();
+        let operands = self.network.operands().into_iter().zip(&self.network.layers);
+        let squares = |m: Vec<(f64, f64)>| m.into_iter().map(|(_, square)| square).collect();
+        operands.map(|(id, layer)| squares(self.moments(graph, id, layer.inputs))).collect()
+    }
+
+    /// Mean and mean square of each of a tensor's features, over its rows and those of the data.
+    fn moments(&self, graph: &Graph, tensor: TensorId, features: usize) -> Vec<(f64, f64)> {
+        let mut moments = vec![(0.0, 0.0); features];
         let mut evaluator = Evaluator::new(graph);
         let rows = self.sample();
         for &row in &rows {
             evaluator.run(&self.rows.row(row));
-            for (squares, &id) in squares.iter_mut().zip(&operands) {
-                let (inputs, all) = (squares.len(), evaluator.value(id));
-                for (k, &x) in all.iter().enumerate() {
-                    squares[k % inputs] += f64::from(x).powi(2) * inputs as f64 / (all.len() * rows.len()) as f64;
-                }
+            let all = evaluator.value(tensor);
+            let share = features as f64 / (all.len() * rows.len()) as f64;
+            for (k, &x) in all.iter().enumerate() {
+                moments[k % features].0 += f64::from(x) * share;
+                moments[k % features].1 += f64::from(x).powi(2) * share;
             }
         }
-        squares
+        moments
     }
 
     /// Training rows, at most [`CALIBRATION`] of them.

@@ -218,6 +218,7 @@ impl Network {
             let reason = match &node.op {
                 Op::MatMul => Some("multiplies two computed tensors".to_owned()),
                 Op::ArgMax { .. } => Some("computes with an index".into()),
+                Op::GemmColumns { .. } => Some("runs along another axis than the last".into()),
                 Op::Map(expr) => expression::unsupported(expr).map(|f| format!("has no gradient ({f})")),
                 _ => None,
             };
@@ -299,6 +300,11 @@ impl Network {
     /// The operand of each layer.
     pub(super) fn operands(&self) -> Vec<TensorId> {
         self.layers.iter().map(|layer| self.graph.nodes[layer.node].inputs[0]).collect()
+    }
+
+    /// The result of each layer, before its ReLU.
+    pub(super) fn results(&self) -> Vec<TensorId> {
+        self.layers.iter().map(|layer| self.graph.nodes[layer.node].output).collect()
     }
 
     /// Logits, `rows x outputs`, from the model's inputs in their order, each `rows x shape`.
@@ -471,13 +477,19 @@ impl Network {
             }
             Op::Softmax { axis } => candle_nn::ops::softmax(&operand(0)?, axis + 1),
             Op::LogSoftmax { axis } => candle_nn::ops::log_softmax(&operand(0)?, axis + 1),
+            Op::LayerNormalization { scale, bias, epsilon } => {
+                let x = operand(0)?;
+                let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
+                let root = (centred.sqr()?.mean_keepdim(D::Minus1)? + *epsilon)?.sqrt()?;
+                let row = |v: &[f32]| Tensor::new(v, &Device::Cpu);
+                centred.broadcast_div(&root)?.broadcast_mul(&row(scale)?)?.broadcast_add(&row(bias)?)
+            }
             Op::Reduce { kind: Reduction::Sum, axis } => operand(0)?.sum_keepdim(axis + 1),
             Op::Reduce { kind: Reduction::Mean, axis } => operand(0)?.mean_keepdim(axis + 1),
             Op::Reduce { kind: Reduction::Max, axis } => operand(0)?.max_keepdim(axis + 1),
-            Op::Gemm { .. } | Op::MatMul | Op::ArgMax { .. } => Err(candle_core::Error::Msg(format!(
-                "'{}' ({}) is no operator of a tuned network",
-                node.name, node.origin
-            ))),
+            Op::Gemm { .. } | Op::GemmColumns { .. } | Op::MatMul | Op::ArgMax { .. } => Err(candle_core::Error::Msg(
+                format!("'{}' ({}) is no operator of a tuned network", node.name, node.origin),
+            )),
         }
     }
 }

@@ -19,7 +19,7 @@ use std::path::Path;
 
 /// The format version and operator set of files that are written anew.
 const IR_VERSION: i64 = 8;
-const OPSET: i64 = 13;
+const OPSET: i64 = 17;
 
 /// The file `original` with the weights and the quantization of `tuned`, everything else as it was. `None`, where a layer's
 /// weights are no initializers of their own in it: shared, computed, or changed by what was folded into them.
@@ -318,15 +318,27 @@ impl Writer<'_> {
                     let operands = vec![inputs[0].clone(), weight, bias];
                     self.emit("Gemm", &name, operands, &output, vec![int("transB", 1)]);
                 } else {
-                    let (rows, columns) = (bias.len(), i as usize);
-                    let turned: Vec<f32> = (0..weight.len()).map(|k| weight[k % rows * columns + k / rows]).collect();
-                    let weight = self.constant(&name, vec![i, o], &turned);
-                    let bias = self.constant(&name, vec![o], bias);
-                    let product = self.fresh(&name);
-                    self.emit("MatMul", &name, vec![inputs[0].clone(), weight], &product, vec![]);
-                    let add = self.fresh(&name);
-                    self.emit("Add", &add, vec![product, bias], &output, vec![]);
+                    self.linear(&name, inputs[0].clone(), weight, bias, &output);
                 }
+            }
+            Op::GemmColumns { weight, bias, axis } => {
+                let last = shape.len() - 1;
+                let mut perm: Vec<i64> = (0..=last as i64).collect();
+                perm.swap(*axis, last);
+                let (turned, product, back) = (self.fresh(&name), self.fresh(&name), self.fresh(&name));
+                self.emit("Transpose", &turned, inputs, &turned, vec![ints("perm", perm.clone())]);
+                self.linear(&name, turned.clone(), weight, bias, &product);
+                self.emit("Transpose", &back, vec![product], &output, vec![ints("perm", perm)]);
+            }
+            Op::LayerNormalization { scale, bias, epsilon } => {
+                let [scale, bias] = [scale, bias].map(|v| self.constant(&name, vec![v.len() as i64], v));
+                let epsilon = AttributeProto {
+                    name: "epsilon".into(),
+                    f: *epsilon as f32,
+                    r#type: attribute_type::FLOAT,
+                    ..AttributeProto::default()
+                };
+                self.emit("LayerNormalization", &name, vec![inputs[0].clone(), scale, bias], &output, vec![epsilon]);
             }
             Op::MatMul => self.emit("MatMul", &name, inputs, &output, vec![]),
             Op::Map(Expr::Input(0)) if shape != self.shape(node.output) => {
@@ -381,6 +393,18 @@ impl Writer<'_> {
                 self.emit(op, &name, inputs, &output, vec![ints("axes", vec![*axis as i64]), int("keepdims", 1)]);
             }
         }
+    }
+
+    /// A fully connected layer over the last axis of any number of axes.
+    fn linear(&mut self, name: &str, input: String, weight: &[f32], bias: &[f32], output: &str) {
+        let (rows, columns) = (bias.len(), weight.len() / bias.len().max(1));
+        let turned: Vec<f32> = (0..weight.len()).map(|k| weight[k % rows * columns + k / rows]).collect();
+        let weight = self.constant(name, vec![columns as i64, rows as i64], &turned);
+        let bias = self.constant(name, vec![rows as i64], bias);
+        let product = self.fresh(name);
+        self.emit("MatMul", name, vec![input, weight], &product, vec![]);
+        let add = self.fresh(name);
+        self.emit("Add", &add, vec![product, bias], output, vec![]);
     }
 
     /// Nodes for an expression; gives the name of its value. The last node has the name of the graph's and, if it has one,

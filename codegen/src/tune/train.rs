@@ -95,7 +95,7 @@ pub(super) struct Quality {
 }
 
 impl Quality {
-    /// Accuracy first, then loss.
+    /// By accuracy, then by loss.
     pub(super) fn better_than(&self, other: &Quality) -> bool {
         let key = |q: &Quality| (q.accuracy.unwrap_or(0.0), -q.loss);
         key(self).partial_cmp(&key(other)) == Some(std::cmp::Ordering::Greater)
@@ -163,7 +163,8 @@ pub(super) struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Trains; leaves the parameters at the best epoch on the validation rows, and gives it. With an arithmetic, that is what
+    /// Trains; leaves the parameters at the epoch with the least loss on the validation rows, and gives it: accuracy is
+    /// of few values where rows are few, and the best of many epochs has it by chance. With an arithmetic, that is what
     /// the network computes in, and its shifts are chosen anew while the weights still move much.
     pub(super) fn train(
         &self,
@@ -205,7 +206,7 @@ impl Run<'_> {
             }
             let now = self.state(parameters, arithmetic.as_ref())?;
             (self.progress)(now.validation.accuracy);
-            if now.validation.better_than(&best.validation) {
+            if now.validation.loss < best.validation.loss {
                 best = now;
             }
         }

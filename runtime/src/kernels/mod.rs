@@ -12,9 +12,11 @@ mod arg_max_bits;
 mod concat;
 mod div;
 mod gemm;
+mod gemm_columns;
 mod gemm_masked;
 mod gemm_packed;
 mod gemm_sums;
+mod layer_normalization;
 mod log_softmax;
 mod lookup;
 mod mat_mul;
@@ -23,6 +25,7 @@ mod p_relu;
 mod piecewise;
 mod reduce;
 mod softmax;
+mod softmax_columns;
 mod strided;
 
 pub use add::Add;
@@ -32,10 +35,12 @@ pub use arg_max_bits::ArgMaxBits;
 pub use concat::Concat;
 pub use div::Div;
 pub use gemm::Gemm;
+pub use gemm_columns::GemmColumns;
 pub use gemm_masked::{GemmMasked, GemmMaskedSums};
 pub(crate) use gemm_packed::product;
 pub use gemm_packed::{GemmPacked, GemmPackedSums, INT4, POWER_OF_TWO, TERNARY, packed_len, weight_bits, weight_code};
 pub use gemm_sums::GemmSums;
+pub use layer_normalization::LayerNormalization;
 pub use log_softmax::LogSoftmax;
 pub use lookup::{Interpolate, Lookup};
 pub use mat_mul::MatMul;
@@ -44,6 +49,7 @@ pub use p_relu::PRelu;
 pub use piecewise::Piecewise;
 pub use reduce::{ReduceMax, ReduceSum};
 pub use softmax::{Exponential, Softmax};
+pub use softmax_columns::SoftmaxColumns;
 pub use strided::Strided;
 
 /// The same loops over slices, for tools that learn the shapes at run time.
@@ -58,9 +64,11 @@ pub mod dynamic {
     pub use super::concat::concat;
     pub use super::div::div;
     pub use super::gemm::gemm;
+    pub use super::gemm_columns::gemm_columns;
     pub use super::gemm_masked::{gemm_masked, gemm_masked_sums};
     pub use super::gemm_packed::{gemm_packed, gemm_packed_sums};
     pub use super::gemm_sums::gemm_sums;
+    pub use super::layer_normalization::layer_normalization;
     pub use super::log_softmax::log_softmax;
     pub use super::lookup::{interpolate, lookup};
     pub use super::mat_mul::mat_mul;
@@ -69,5 +77,6 @@ pub mod dynamic {
     pub use super::piecewise::piecewise;
     pub use super::reduce::{reduce_max, reduce_sum};
     pub use super::softmax::softmax;
+    pub use super::softmax_columns::softmax_columns;
     pub use super::strided::strided;
 }

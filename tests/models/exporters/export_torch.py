@@ -86,6 +86,26 @@ class Mixer(nn.Module):
         return self.head(x.mean(dim=1))
 
 
+class Pnlp(nn.Module):
+    """A pNLP-Mixer behind its bottleneck: one block on 4 words of 6 channels, attention pooling, an intent and a tag a word."""
+
+    heads = 2
+
+    def __init__(self):
+        super().__init__()
+        self.norm1, self.norm2 = nn.LayerNorm(6), nn.LayerNorm(6)
+        self.tokens = nn.Sequential(nn.Linear(4, 5), nn.GELU(), nn.Linear(5, 4))
+        self.channels = nn.Sequential(nn.Linear(6, 7), nn.GELU(), nn.Linear(7, 6))
+        self.attention, self.value = nn.Linear(6, 6), nn.Linear(6, 6)
+        self.intent, self.slots = nn.Linear(6, 3), nn.Linear(6, 5)
+
+    def forward(self, x):
+        x = x + self.tokens(self.norm1(x).transpose(1, 2)).transpose(1, 2)
+        x = x + self.channels(self.norm2(x))
+        pooled = (torch.softmax(self.attention(x), dim=1) * self.value(x)).sum(dim=1)
+        return self.intent(pooled), self.slots(x)
+
+
 class TwoHeads(nn.Module):
     heads = 2
 
@@ -246,6 +266,7 @@ CASES = {
     "shapes": (lambda: Fn(shapes, None, nn.Linear(15, 4)), six),
     "slices": (lambda: Fn(slices, None, nn.Linear(14, 4)), six),
     "mixer": (Mixer, (rows(4, 6),)),
+    "pnlp": (Pnlp, (rows(4, 6),)),
     "reductions": (lambda: Fn(reductions, None, nn.Linear(47, 4)), (rows(4, 6),)),
     "softmax": (lambda: nn.Sequential(*mlp(), nn.Softmax(dim=1)), six),
     "log_softmax": (lambda: nn.Sequential(*mlp(), nn.LogSoftmax(dim=-1)), six),
@@ -324,7 +345,7 @@ for opset in (18, 20, 21, 23, 24, 25):
 # What older exporters write for operators that have a node of their own today.
 for case, opsets in {"view_by_size": (9, 11, 13), "layernorm": (11, 13), "acts_gelu": (13, 17), "acts_silu": (13,),
                      "acts_hard": (11,), "acts_elu": (12,), "log_softmax": (11,), "softmax_axis": (11,),
-                     "reductions": (11, 17), "mixer": (11, 17), "slices": (11,), "shapes": (11,),
+                     "reductions": (11, 17), "mixer": (11, 17), "pnlp": (13,), "slices": (11,), "shapes": (11,),
                      "broadcast": (9,), "gate_chunk": (11,)}.items():
     for opset in opsets:
         fixture(f"torch_{case}_opset{opset:02}_ts", *CASES[case], dynamo=False, opset=opset)

@@ -4,10 +4,10 @@ use crate::bench::models::Quality;
 use crate::bench::recorded::{Best, Target};
 use crate::bench::row::{Figures, Row};
 use crate::bench::variants;
-use crate::error::{Context, Error, Result};
+use crate::error::Result;
+use crate::markers;
 use crate::workspace;
 use std::fmt::Write;
-use std::fs;
 
 /// For the terminal: a table a board, in it every model's own rows and then those of the peers.
 pub fn terminal(rows: &[Row], peers: &[Row]) -> String {
@@ -145,22 +145,9 @@ pub fn grouped(number: u64) -> String {
     text
 }
 
-const BEGIN: &str = "<!-- bench:begin -->\n";
-const END: &str = "<!-- bench:end -->\n";
-
 /// Writes the table between the markers of README.md.
 pub fn update_readme(rows: &[Row], rustc: &str) -> Result<()> {
-    let path = workspace::root().join("README.md");
-    let text = fs::read_to_string(&path).context(|| format!("cannot read {}", path.display()))?;
-    let text = between_markers(&text, &markdown(rows, rustc))?;
-    fs::write(&path, text).context(|| format!("cannot write {}", path.display()))
-}
-
-fn between_markers(text: &str, table: &str) -> Result<String> {
-    let missing = || Error::new(format!("README.md lacks the lines {} and {}", BEGIN.trim(), END.trim()));
-    let (before, rest) = text.split_once(BEGIN).ok_or_else(missing)?;
-    let (_, after) = rest.split_once(END).ok_or_else(missing)?;
-    Ok(format!("{before}{BEGIN}{table}{END}{after}"))
+    markers::update(&workspace::root().join("README.md"), "bench", &markdown(rows, rustc))
 }
 
 /// The tables for README.md, one a model: a row a core, a column a variant. The shipped models are of the same shapes as
@@ -258,17 +245,5 @@ mod tests {
             [0, 12, 123, 1234, 12_345, 123_456, 1_234_567].map(grouped).join(" "),
             "0 12 123 1,234 12,345 123,456 1,234,567"
         );
-    }
-
-    #[test]
-    fn only_what_is_between_the_markers_changes() {
-        let text = format!("a\n{BEGIN}old\n{END}b\n");
-        assert_eq!(between_markers(&text, "new\n").unwrap(), format!("a\n{BEGIN}new\n{END}b\n"));
-        assert!(between_markers("a\n", "new\n").unwrap_err().to_string().contains("bench:begin"));
-        assert!(between_markers(&workspace_readme(), "new\n").is_ok());
-    }
-
-    fn workspace_readme() -> String {
-        fs::read_to_string(workspace::root().join("README.md")).unwrap()
     }
 }

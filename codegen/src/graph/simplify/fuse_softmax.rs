@@ -26,7 +26,7 @@ fn rename(graph: &mut Graph, k: usize, op: Op, x: TensorId) {
 }
 
 /// Operands of a node that is `op` of two tensors, in order.
-fn binary(graph: &Graph, k: usize, op: Binary) -> Option<(TensorId, TensorId)> {
+pub(super) fn binary(graph: &Graph, k: usize, op: Binary) -> Option<(TensorId, TensorId)> {
     let node = graph.nodes.get(k)?;
     let Op::Map(Expr::Binary(found, a, b)) = &node.op else { return None };
     match (&**a, &**b) {
@@ -45,7 +45,7 @@ fn unary(graph: &Graph, tensor: TensorId, f: Unary) -> Option<TensorId> {
 }
 
 /// What a tensor is the reduction of, behind shapes that do not matter, and the axis.
-fn reduction(graph: &Graph, mut tensor: TensorId, kind: Reduction) -> Option<(TensorId, usize)> {
+pub(super) fn reduction(graph: &Graph, mut tensor: TensorId, kind: Reduction) -> Option<(TensorId, usize)> {
     // Exporters drop the axis and put it back, and broadcast explicitly.
     for _ in 0..8 {
         let node = &graph.nodes[graph.producer(tensor)?];
@@ -76,7 +76,7 @@ fn unshifted(graph: &Graph, tensor: TensorId, axis: usize) -> TensorId {
 }
 
 /// Whether `reduced` broadcasts against `tensor` along `axis` and nowhere else.
-fn keeps_axis(graph: &Graph, tensor: TensorId, reduced: TensorId, axis: usize) -> bool {
+pub(super) fn keeps_axis(graph: &Graph, tensor: TensorId, reduced: TensorId, axis: usize) -> bool {
     let (full, found) = (&graph.tensors[tensor].shape, &graph.tensors[reduced].shape);
     let mut expected = full.clone();
     expected[axis] = 1;

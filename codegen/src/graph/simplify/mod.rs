@@ -6,7 +6,9 @@
 mod affine;
 mod broadcast;
 mod clean;
+mod columns;
 mod fold_affine;
+mod fuse_layer_normalization;
 mod fuse_maps;
 mod fuse_softmax;
 mod split_maps;
@@ -21,10 +23,12 @@ pub fn simplify(graph: &mut Graph) {
         let mut changed = clean::fold_constants(graph);
         changed |= clean::forward_copies(graph);
         changed |= fuse_softmax::fuse(graph);
+        changed |= fuse_layer_normalization::fuse(graph);
         changed |= clean::search_logits(graph);
         changed |= fuse_maps::fuse(graph);
         changed |= split_maps::split(graph);
         changed |= fold_affine::fold(graph);
+        changed |= columns::find(graph);
         clean::remove_unused(graph);
         if !changed {
             break;

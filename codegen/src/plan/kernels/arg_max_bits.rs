@@ -51,6 +51,10 @@ impl Kernel for ArgMaxBits {
         vec![vec![outer, axis, inner], vec![outer, inner]]
     }
 
+    fn arg_max_bits(&self) -> Option<&ArgMaxBits> {
+        Some(self)
+    }
+
     fn choice_error(&self) -> Option<i64> {
         Some(self.error)
     }

@@ -13,10 +13,12 @@ mod bespoke;
 mod concat;
 mod div;
 mod gemm;
+mod gemm_columns;
 mod gemm_masked;
 mod gemm_packed;
 mod gemm_sums;
 pub mod helium;
+mod layer_normalization;
 mod lookup;
 mod mat_mul;
 mod mul;
@@ -26,6 +28,7 @@ mod reduce;
 pub mod riscv32e;
 pub mod riscv32m;
 mod softmax;
+mod softmax_columns;
 mod strided;
 
 pub use add::Add;
@@ -36,9 +39,11 @@ pub use bespoke::Bespoke;
 pub use concat::Concat;
 pub use div::Div;
 pub use gemm::{Dense, Gemm};
+pub use gemm_columns::GemmColumns;
 pub use gemm_masked::GemmMasked;
 pub use gemm_packed::{GemmPacked, pack, packed_format};
 pub use gemm_sums::GemmSums;
+pub use layer_normalization::LayerNormalization;
 pub use lookup::{Interpolate, Lookup};
 pub use mat_mul::MatMul;
 pub use mul::Mul;
@@ -46,6 +51,7 @@ pub use p_relu::PRelu;
 pub use piecewise::Piecewise;
 pub use reduce::{ReduceMax, ReduceSum};
 pub use softmax::{Exponentials, LogSoftmax, Softmax};
+pub use softmax_columns::SoftmaxColumns;
 pub use strided::Strided;
 
 use super::Type;
@@ -89,6 +95,11 @@ pub trait Kernel: Debug + Send + Sync {
 
     /// The search, if it is one for the largest element.
     fn arg_max(&self) -> Option<&ArgMax> {
+        None
+    }
+
+    /// The search, if it is one for an element that is nearly the largest.
+    fn arg_max_bits(&self) -> Option<&ArgMaxBits> {
         None
     }
 

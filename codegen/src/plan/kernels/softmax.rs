@@ -13,11 +13,11 @@ pub struct Exponentials {
 }
 
 impl Exponentials {
-    fn borrow(&self) -> Exponential<'_> {
+    pub(super) fn borrow(&self) -> Exponential<'_> {
         Exponential { fine: &self.fine, coarse: &self.coarse }
     }
 
-    fn fields(&self) -> Vec<(&'static str, Field)> {
+    pub(super) fn fields(&self) -> Vec<(&'static str, Field)> {
         let row = |v: &[u16]| Field::row("u16", 2, v.iter().map(|&e| e.into()).collect());
         vec![("fine", row(&self.fine)), ("coarse", row(&self.coarse))]
     }
@@ -57,7 +57,7 @@ pub struct LogSoftmax {
     pub limits: Limits,
 }
 
-fn ty(name: &str, limits: &Limits, e: &Exponentials) -> String {
+pub(super) fn ty(name: &str, limits: &Limits, e: &Exponentials) -> String {
     format!("{name}<{}, {}, {}>", limits.ty.name(), e.fine.len(), e.coarse.len())
 }
 

@@ -16,8 +16,8 @@ pub fn module(peer: &Path) -> Result<Module> {
 
 /// The board, with a copy of its package beside the peer's crate.
 pub fn with_peer(board: &Board, peer: &Path) -> Result<Board> {
-    let original = workspace::boards().join(&board.package);
-    let package = peer.with_file_name(&board.package);
+    let original = board.measured()?;
+    let package = peer.with_file_name(original.file_name().unwrap_or_default());
     let _ = fs::remove_dir_all(&package);
     copy(&original, &package)?;
     for manifest in ["Cargo.toml", ".cargo/config.toml"] {
@@ -31,8 +31,7 @@ pub fn with_peer(board: &Board, peer: &Path) -> Result<Board> {
     let harness = peer.with_file_name("harness");
     let _ = fs::remove_dir_all(&harness);
     copy(&workspace::boards().join("harness"), &harness)?;
-    let package = package.display().to_string();
-    Ok(Board { package, ..board.clone() })
+    Ok(Board { package: Some(package.display().to_string()), ..board.clone() })
 }
 
 /// Paths relative to the package's parent become absolute.
@@ -67,8 +66,8 @@ mod tests {
 
     #[test]
     fn every_package_can_take_a_peer() {
-        for board in crate::board::all().unwrap() {
-            let manifest = workspace::boards().join(&board.package).join("Cargo.toml");
+        for board in crate::board::representative().unwrap() {
+            let manifest = board.measured().unwrap().join("Cargo.toml");
             let text = relocated(&fs::read_to_string(manifest).unwrap(), &workspace::boards());
             assert!(!text.contains("\"../"), "{text}");
             let text = with_dependency(&text, Path::new("/peer")).unwrap();

@@ -1,44 +1,42 @@
-//! Which rows train and which choose.
+//! Which rows are used and which are held out.
 
-use super::Targets;
 use crate::error::{Problem, Problems, Result};
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 /// Rows by their use, each list in the order of the rows.
-pub(super) struct Split {
-    pub(super) training: Vec<usize>,
-    pub(super) validation: Vec<usize>,
+pub(crate) struct Split {
+    /// Those that train, or steer a search.
+    pub(crate) training: Vec<usize>,
+    /// Those that are held out.
+    pub(crate) validation: Vec<usize>,
 }
 
-/// Holds a share of the rows out: of each class, where there are classes. `classes` is their number; `missing` allows classes
-/// with too few rows for both uses.
-pub(super) fn split(
-    targets: &Targets,
-    classes: usize,
+/// Rows by class, from the class of each row.
+pub(crate) fn by_class(labels: &[usize], classes: usize) -> Vec<Vec<usize>> {
+    let mut groups = vec![Vec::new(); classes];
+    labels.iter().enumerate().for_each(|(row, &class)| groups[class].push(row));
+    groups
+}
+
+/// Holds a share of the rows out, of each group by itself. Where groups `are_classes`, `missing` allows classes with too few rows for both uses. The same groups, share and random numbers give the same rows, whoever
+/// asks.
+pub(crate) fn split(
+    (groups, are_classes): (Vec<Vec<usize>>, bool),
     share: f64,
     missing: bool,
     rng: &mut ChaCha8Rng,
 ) -> Result<Split> {
-    let groups: Vec<Vec<usize>> = match targets {
-        Targets::Classes(labels) => {
-            let mut groups = vec![Vec::new(); classes];
-            labels.iter().enumerate().for_each(|(row, &class)| groups[class].push(row));
-            groups
-        }
-        Targets::Values { rows, .. } => vec![(0..*rows).collect()],
-    };
     let mut problems = Problems::default();
     let mut split = Split { training: Vec::new(), validation: Vec::new() };
     for (class, mut rows) in groups.into_iter().enumerate() {
-        let groups_are_classes = matches!(targets, Targets::Classes(_));
-        let place = if groups_are_classes { format!("class {class}") } else { "data".to_owned() };
-        if rows.len() < 2 && missing && groups_are_classes {
+        let place = if are_classes { format!("class {class}") } else { "data".to_owned() };
+        if rows.len() < 2 && missing && are_classes {
             split.training.extend(rows);
             continue;
         }
         if rows.len() < 2 {
-            let reason = format!("has {} row(s): one has to train and another to choose", rows.len());
+            let reason = format!("has {} row(s): one has to be used and another to be held out", rows.len());
             problems.push(
                 Problem::new(place, reason).help("give rows of every class of the model, or allow missing classes"),
             );
@@ -65,8 +63,8 @@ mod tests {
     #[test]
     fn every_class_is_on_both_sides_and_no_row_is() {
         let labels: Vec<usize> = (0..103).map(|k| if k % 51 == 0 { 2 } else { k % 2 }).collect();
-        let rows = Targets::Classes(labels.clone());
-        let of = |seed| split(&rows, 3, 0.2, false, &mut ChaCha8Rng::seed_from_u64(seed)).unwrap();
+        let groups = || (by_class(&labels, 3), true);
+        let of = |seed| split(groups(), 0.2, false, &mut ChaCha8Rng::seed_from_u64(seed)).unwrap();
         let found = of(1);
         let mut all: Vec<usize> = found.training.iter().chain(&found.validation).copied().collect();
         all.sort_unstable();

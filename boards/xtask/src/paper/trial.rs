@@ -1,0 +1,304 @@
+//! One set with one seed: the network trained, tuned and searched by the command `tinymlp` on the training rows, then
+//! everything measured on the test rows and on emulated boards.
+
+use super::sets::{Part, Set};
+use crate::artifact::{self, Files};
+use crate::board::{self, Board};
+use crate::emulate::{self, Options};
+use crate::error::{Context, Error, Result};
+use crate::firmware::Opt;
+use crate::workspace;
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+use tinymlp_codegen::approximate::adders::{Adders, Digits};
+use tinymlp_codegen::approximate::network::Network;
+use tinymlp_codegen::data::{self, write_npy};
+use tinymlp_codegen::report::{classes, evaluate};
+use tinymlp_codegen::{Builder, Emission};
+
+/// What may be lost, of which the search names a design each.
+pub const BUDGETS: [f64; 3] = [0.01, 0.02, 0.05];
+
+/// What became of a set with a seed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Trial {
+    /// Name of the set.
+    pub set: String,
+    /// What all that is random followed from.
+    pub seed: u64,
+    /// Rows that trained and chose.
+    pub training_rows: usize,
+    /// Rows that did neither.
+    pub test_rows: usize,
+    /// Share of the test rows that the float network gets right.
+    pub float_accuracy: f64,
+    /// The network in the ways of the table.
+    pub designs: Vec<Design>,
+}
+
+/// A network in integers.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Design {
+    /// `int8`, `power of two`, or a budget.
+    pub name: String,
+    /// Of a budget that no point keeps to: this is the nearest point.
+    pub missed: bool,
+    /// Of a budget, the file of its point, in the folder of the search.
+    pub point: Option<String>,
+    /// Share of the test rows with the right class.
+    pub accuracy: f64,
+    /// Full adders of the sums, by the ones of the weights, as the printed networks are counted. Of `int8` with inputs
+    /// of four bits.
+    pub adders: usize,
+    /// The same by signed digits, which are fewer where weights have many ones.
+    pub adders_signed: usize,
+    /// Measured on boards.
+    pub boards: Vec<Measured>,
+}
+
+/// What a board says.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Measured {
+    /// Its core.
+    pub core: String,
+    /// Whether some layer is straight-line code.
+    pub straight_line: bool,
+    /// Instructions of an inference, mean over the rows.
+    pub instructions: f64,
+    /// Flash, less that of the same firmware without the model.
+    pub flash_bytes: i64,
+    /// RAM, likewise, and the deepest stack.
+    pub ram_bytes: i64,
+}
+
+impl Measured {
+    /// What is compared: time, flash and RAM.
+    pub fn figures(&self) -> [f64; 3] {
+        [self.instructions, self.flash_bytes as f64, self.ram_bytes as f64]
+    }
+}
+
+/// What a trial needs beside its set.
+#[derive(Debug)]
+pub struct Bench {
+    /// The command `tinymlp`.
+    pub tinymlp: PathBuf,
+    /// Boards to measure on.
+    pub boards: Vec<Board>,
+    /// Options of `tinymlp search` that say how long it takes.
+    pub effort: Vec<String>,
+    /// Test rows that run on boards: the first so many.
+    pub rows: usize,
+}
+
+/// The part of `front.json` that is read here.
+#[derive(Deserialize)]
+struct Front {
+    points: Vec<Point>,
+    budgets: Vec<Budget>,
+}
+
+#[derive(Deserialize)]
+struct Point {
+    name: String,
+    file: String,
+}
+
+#[derive(Deserialize)]
+struct Budget {
+    max_drop: f64,
+    point: Option<String>,
+    nearest: Option<String>,
+}
+
+impl Bench {
+    /// Trains, tunes and searches; gives accuracy and full adders. What the folder already holds is not made again.
+    pub fn run(&self, set: &Set, seed: u64, folder: &Path) -> Result<Trial> {
+        let rows = set.rows()?;
+        fs::create_dir_all(folder).context(|| format!("cannot create {}", folder.display()))?;
+        for (name, part) in [(TRAINING, &rows.training), (TEST, &rows.test)] {
+            for (file, width, values) in [(name[0], set.topology[0], &part.features), (name[1], 1, &part.labels)] {
+                let path = folder.join(file);
+                fs::write(&path, write_npy(width, values)).context(|| format!("cannot write {}", path.display()))?;
+            }
+        }
+        let [float, tuned, found] = [FLOAT, TUNED, SEARCH].map(|name| folder.join(name));
+        let seed_text = seed.to_string();
+        let common = |command: &mut Command| {
+            let [data, labels] = TRAINING.map(|name| folder.join(name));
+            command.arg("--data").arg(data).arg("--labels").arg(labels).args(["--seed", &seed_text]);
+        };
+        if !tuned.is_file() {
+            self.command(folder, "tune", |tune| {
+                common(tune);
+                tune.args(["--topology", &set.shape(), "--weights", "pow2", "--input-bits", "4", "--truncate", "8"]);
+                tune.arg("--allow-missing-classes").arg("--float-output").arg(&float).arg("--output").arg(&tuned);
+            })?;
+        }
+        let path = found.join("front.json");
+        if !path.is_file() {
+            let searched = self.command(folder, "search", |search| {
+                common(search);
+                search.args(["--target", "cortex-m0", "--objective", "adders"]).args(&self.effort);
+                BUDGETS.iter().for_each(|drop| {
+                    search.args(["--max-accuracy-drop", &drop.to_string()]);
+                });
+                search.arg("--reference").arg(&float).arg("--out").arg(&found).arg(&tuned);
+            });
+            // It also fails where a budget is not met, after it wrote all files.
+            if !path.is_file() {
+                searched?;
+            }
+        }
+        let text = fs::read(&path).context(|| format!("cannot read {}", path.display()))?;
+        let front: Front = serde_json::from_slice(&text).context(|| format!("cannot read {}", path.display()))?;
+
+        let (mut int8, float_accuracy) =
+            Self::design(folder, Design { name: "int8".into(), ..Design::default() }, None)?;
+        let (exact, _) = Self::design(folder, int8.clone(), Some(4))?;
+        (int8.adders, int8.adders_signed) = (exact.adders, exact.adders_signed);
+        let tuned = Design { name: "power of two".into(), ..Design::default() };
+        let mut designs = vec![int8, Self::design(folder, tuned, None)?.0];
+        for budget in &front.budgets {
+            let name = budget.point.as_deref().or(budget.nearest.as_deref());
+            let point = name.and_then(|name| front.points.iter().find(|point| point.name == name));
+            let Some(point) = point else {
+                return Err(Error::new(format!("{} names no point for a budget", path.display())));
+            };
+            let design = Design {
+                name: format!("{:.0} %", 100.0 * budget.max_drop),
+                missed: budget.point.is_none(),
+                point: Some(point.file.clone()),
+                ..Design::default()
+            };
+            designs.push(Self::design(folder, design, None)?.0);
+        }
+        Ok(Trial {
+            set: set.name.into(),
+            seed,
+            training_rows: rows.training.labels.len(),
+            test_rows: rows.test.labels.len(),
+            float_accuracy,
+            designs,
+        })
+    }
+
+    /// Runs `tinymlp`; what it prints goes into a file.
+    fn command(&self, folder: &Path, name: &str, arguments: impl FnOnce(&mut Command)) -> Result<()> {
+        let mut command = Command::new(&self.tinymlp);
+        command.arg(name);
+        arguments(&mut command);
+        let log = folder.join(format!("{name}.log"));
+        let cannot = || format!("cannot run {} {name}", self.tinymlp.display());
+        let start = Instant::now();
+        let output = command.output().context(cannot)?;
+        let text = [&output.stdout[..], &output.stderr[..]].concat();
+        fs::write(&log, text).context(|| format!("cannot write {}", log.display()))?;
+        eprintln!("  {name}: {:.0} s", start.elapsed().as_secs_f64());
+        if output.status.success() {
+            return Ok(());
+        }
+        Err(Error::new(format!("tinymlp {name} failed:\n{}", String::from_utf8_lossy(&output.stderr))))
+    }
+
+    /// Compiles a design and fills in what the host knows of it; also gives the accuracy of the float network.
+    fn design(folder: &Path, mut design: Design, input_bits: Option<u32>) -> Result<(Design, f64)> {
+        let message = |error: tinymlp_codegen::Error| Error::new(error.to_string());
+        let files = design.files(folder);
+        let mut builder = design.builder(folder, Builder::new(&files.model).calibration(&files.calibration));
+        if let Some(bits) = input_bits {
+            builder = builder.input_bits(bits);
+        }
+        let compiled = builder.compile().map_err(message)?;
+        let (graph, plan) = (&compiled.graph, &compiled.plan);
+        let network = Network::new(plan).context(|| format!("{} is no chain of layers", files.model.display()))?;
+        let adders = |digits| Adders::new(&network, digits).accumulation();
+        (design.adders, design.adders_signed) = (adders(Digits::Binary), adders(Digits::Signed));
+        let rows =
+            data::Rows::new(graph, &data::load(&files.inputs).map_err(message)?, &files.inputs).map_err(message)?;
+        let labels = files.labels.as_ref().map(|file| data::load_labels(file, rows.len(), classes(graph)));
+        let labels = labels.transpose().map_err(message)?;
+        let found = evaluate(graph, plan, &rows, labels.as_deref(), &mut |_| {}).figures;
+        design.accuracy = found.quantized_accuracy.unwrap_or_default();
+        Ok((design, found.float_accuracy.unwrap_or_default()))
+    }
+
+    /// Runs a design on the boards that it did not run on yet, in whichever emission is predicted to be better there.
+    pub fn measure(&self, folder: &Path, design: &mut Design) -> Result<()> {
+        for board in &self.boards {
+            if design.boards.iter().any(|measured| measured.core == board.core) {
+                continue;
+            }
+            let files = design.files(folder);
+            let configure = |b: Builder| design.builder(folder, b).target(board.kernels()).emission(Emission::Auto);
+            let simulated = artifact::simulate(&files, configure, Some(self.rows))?;
+            let options = Options { opt: Opt::Speed, limit: Duration::from_secs(600) };
+            let report = emulate::run(board, &simulated.artifact, options);
+            artifact::discard(&simulated.artifact)?;
+            let report = report?;
+            report.verdict()?;
+            let layers = &simulated.compiled.report.layers;
+            design.boards.push(Measured {
+                core: board.core.clone(),
+                straight_line: layers.iter().any(|layer| layer.kernel == "Bespoke"),
+                instructions: report.instructions_mean,
+                flash_bytes: report.flash_bytes,
+                ram_bytes: report.ram_bytes + i64::from(report.stack_bytes),
+            });
+        }
+        Ok(())
+    }
+}
+
+impl Design {
+    /// Model and data in the trial's folder.
+    fn files(&self, folder: &Path) -> Files {
+        Files {
+            model: folder.join(if self.name == "int8" { FLOAT } else { TUNED }),
+            calibration: folder.join(TRAINING[0]),
+            inputs: folder.join(TEST[0]),
+            labels: Some(folder.join(TEST[1])),
+        }
+    }
+
+    fn builder(&self, folder: &Path, builder: Builder) -> Builder {
+        let builder = builder.arg_max().allow_constant_columns();
+        match &self.point {
+            Some(file) => builder.quantization(folder.join(SEARCH).join(file)),
+            None => builder,
+        }
+    }
+}
+
+/// Files of a trial: inputs and labels.
+const TRAINING: [&str; 2] = ["training.npy", "training-labels.npy"];
+const TEST: [&str; 2] = ["test.npy", "test-labels.npy"];
+/// The float network, and the tuned one.
+const FLOAT: &str = "float.onnx";
+const TUNED: &str = "tuned.onnx";
+/// The folder of the search.
+const SEARCH: &str = "search";
+
+/// The boards that are measured: small cores with and without a multiplier, and one that is not small.
+pub fn boards() -> Result<Vec<Board>> {
+    let all = board::all()?;
+    let of = |core: &&str| all.iter().find(|board| board.core == *core && board.emulator.is_some()).cloned();
+    Ok(CORES.iter().filter_map(|core| of(core)).collect())
+}
+
+/// Their cores.
+pub const CORES: [&str; 3] = ["cortex-m0", "cortex-m4f", "rv32ec"];
+
+/// The command `tinymlp`, built for speed.
+pub fn tinymlp() -> Result<PathBuf> {
+    let mut cargo = workspace::cargo();
+    cargo.args(["build", "--release", "--package", "tinymlp-codegen", "--features", "cli", "--bin", "tinymlp"]);
+    let status = cargo.current_dir(workspace::root()).status().context(|| "cannot run cargo".into())?;
+    if !status.success() {
+        return Err(Error::new("the command tinymlp could not be built"));
+    }
+    Ok(workspace::target().join("release").join(format!("tinymlp{}", std::env::consts::EXE_SUFFIX)))
+}
