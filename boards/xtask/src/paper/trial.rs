@@ -16,11 +16,20 @@ use std::time::{Duration, Instant};
 use tinymlp_codegen::approximate::adders::{Adders, Digits};
 use tinymlp_codegen::approximate::network::Network;
 use tinymlp_codegen::data::{self, write_npy};
+use tinymlp_codegen::quantize::config::Config;
 use tinymlp_codegen::report::{classes, evaluate};
 use tinymlp_codegen::{Builder, Emission};
 
 /// What may be lost, of which the search names a design each.
 pub const BUDGETS: [f64; 3] = [0.01, 0.02, 0.05];
+
+/// What a search makes small: full adders for what is printed, instructions for cores.
+pub const OBJECTIVES: [(&str, &str); 2] = [("adders", "printed"), ("instructions", "core")];
+
+/// The name of the design that a search by an objective found within a budget.
+pub fn name(drop: f64, objective: (&str, &str)) -> String {
+    format!("{:.0} %, {}", 100.0 * drop, objective.1)
+}
 
 /// What became of a set with a seed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -42,12 +51,12 @@ pub struct Trial {
 /// A network in integers.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Design {
-    /// `int8`, `power of two`, or a budget.
+    /// `int8`, `power of two`, or of a budget.
     pub name: String,
     /// Of a budget that no point keeps to: this is the nearest point.
     pub missed: bool,
-    /// Of a budget, the file of its point, in the folder of the search.
-    pub point: Option<String>,
+    /// Of a budget, what was made small and the file of its point.
+    pub point: Option<(String, String)>,
     /// Share of the test rows with the right class.
     pub accuracy: f64,
     /// Full adders of the sums, by the ones of the weights, as the printed networks are counted. Of `int8` with inputs
@@ -125,7 +134,7 @@ impl Bench {
                 fs::write(&path, write_npy(width, values)).context(|| format!("cannot write {}", path.display()))?;
             }
         }
-        let [float, tuned, found] = [FLOAT, TUNED, SEARCH].map(|name| folder.join(name));
+        let [float, tuned] = [FLOAT, TUNED].map(|name| folder.join(name));
         let seed_text = seed.to_string();
         let common = |command: &mut Command| {
             let [data, labels] = TRAINING.map(|name| folder.join(name));
@@ -138,43 +147,30 @@ impl Bench {
                 tune.arg("--allow-missing-classes").arg("--float-output").arg(&float).arg("--output").arg(&tuned);
             })?;
         }
-        let path = found.join("front.json");
-        if !path.is_file() {
-            let searched = self.command(folder, "search", |search| {
-                common(search);
-                search.args(["--target", "cortex-m0", "--objective", "adders"]).args(&self.effort);
-                BUDGETS.iter().for_each(|drop| {
-                    search.args(["--max-accuracy-drop", &drop.to_string()]);
-                });
-                search.arg("--reference").arg(&float).arg("--out").arg(&found).arg(&tuned);
-            });
-            // It also fails where a budget is not met, after it wrote all files.
-            if !path.is_file() {
-                searched?;
-            }
-        }
-        let text = fs::read(&path).context(|| format!("cannot read {}", path.display()))?;
-        let front: Front = serde_json::from_slice(&text).context(|| format!("cannot read {}", path.display()))?;
-
         let (mut int8, float_accuracy) =
             Self::design(folder, Design { name: "int8".into(), ..Design::default() }, None)?;
         let (exact, _) = Self::design(folder, int8.clone(), Some(4))?;
         (int8.adders, int8.adders_signed) = (exact.adders, exact.adders_signed);
-        let tuned = Design { name: "power of two".into(), ..Design::default() };
-        let mut designs = vec![int8, Self::design(folder, tuned, None)?.0];
-        for budget in &front.budgets {
-            let name = budget.point.as_deref().or(budget.nearest.as_deref());
-            let point = name.and_then(|name| front.points.iter().find(|point| point.name == name));
-            let Some(point) = point else {
-                return Err(Error::new(format!("{} names no point for a budget", path.display())));
-            };
-            let design = Design {
-                name: format!("{:.0} %", 100.0 * budget.max_drop),
-                missed: budget.point.is_none(),
-                point: Some(point.file.clone()),
-                ..Design::default()
-            };
-            designs.push(Self::design(folder, design, None)?.0);
+        let exact = Design { name: "power of two".into(), ..Design::default() };
+        let mut designs = vec![int8, Self::design(folder, exact, None)?.0];
+        for objective in OBJECTIVES {
+            let found = folder.join(objective.0);
+            let path = found.join("front.json");
+            if !path.is_file() {
+                let searched = self.command(folder, "search", |search| {
+                    common(search);
+                    search.args(["--target", "cortex-m0", "--objective", objective.0]).args(&self.effort);
+                    BUDGETS.iter().for_each(|drop| {
+                        search.args(["--max-accuracy-drop", &drop.to_string()]);
+                    });
+                    search.arg("--reference").arg(&float).arg("--out").arg(&found).arg(&tuned);
+                });
+                // It also fails where a budget is not met, after it wrote all files.
+                if !path.is_file() {
+                    searched?;
+                }
+            }
+            designs.extend(Self::budgets(folder, objective)?);
         }
         Ok(Trial {
             set: set.name.into(),
@@ -184,6 +180,37 @@ impl Bench {
             float_accuracy,
             designs,
         })
+    }
+
+    /// The designs of a search that is done.
+    fn budgets(folder: &Path, objective: (&str, &str)) -> Result<Vec<Design>> {
+        let path = folder.join(objective.0).join("front.json");
+        let text = fs::read(&path).context(|| format!("cannot read {}", path.display()))?;
+        let front: Front = serde_json::from_slice(&text).context(|| format!("cannot read {}", path.display()))?;
+        let design = |budget: &Budget| {
+            let name = budget.point.as_deref().or(budget.nearest.as_deref());
+            let point = name.and_then(|name| front.points.iter().find(|point| point.name == name));
+            let Some(point) = point else {
+                return Err(Error::new(format!("{} names no point for a budget", path.display())));
+            };
+            let design = Design {
+                name: self::name(budget.max_drop, objective),
+                missed: budget.point.is_none(),
+                point: Some((objective.0.to_owned(), point.file.clone())),
+                ..Design::default()
+            };
+            Self::free_emission(&folder.join(objective.0).join(&point.file), &design.quantization(folder))?;
+            Ok(Self::design(folder, design, None)?.0)
+        };
+        front.budgets.iter().map(design).collect()
+    }
+
+    /// A point's quantization without the emission, which was chosen for the core of the search.
+    fn free_emission(point: &Path, to: &Path) -> Result<()> {
+        let text = fs::read_to_string(point).context(|| format!("cannot read {}", point.display()))?;
+        let mut config = Config::from_json(&text).context(|| format!("cannot read {}", point.display()))?;
+        config.layers.values_mut().for_each(|layer| layer.emission = None);
+        fs::write(to, config.to_json()).context(|| format!("cannot write {}", to.display()))
     }
 
     /// Runs `tinymlp`; what it prints goes into a file.
@@ -258,7 +285,10 @@ impl Design {
     fn files(&self, folder: &Path) -> Files {
         Files {
             model: folder.join(if self.name == "int8" { FLOAT } else { TUNED }),
-            calibration: folder.join(TRAINING[0]),
+            calibration: match &self.point {
+                Some((search, _)) => folder.join(search).join("calibration.npy"),
+                None => folder.join(TRAINING[0]),
+            },
             inputs: folder.join(TEST[0]),
             labels: Some(folder.join(TEST[1])),
         }
@@ -266,10 +296,12 @@ impl Design {
 
     fn builder(&self, folder: &Path, builder: Builder) -> Builder {
         let builder = builder.arg_max().allow_constant_columns();
-        match &self.point {
-            Some(file) => builder.quantization(folder.join(SEARCH).join(file)),
-            None => builder,
-        }
+        if self.point.is_some() { builder.quantization(self.quantization(folder)) } else { builder }
+    }
+
+    /// Of a budget's design, its quantization with free emission.
+    fn quantization(&self, folder: &Path) -> PathBuf {
+        folder.join(format!("{}.json", self.name.replace([' ', '%', ','], "")))
     }
 }
 
@@ -279,8 +311,6 @@ const TEST: [&str; 2] = ["test.npy", "test-labels.npy"];
 /// The float network, and the tuned one.
 const FLOAT: &str = "float.onnx";
 const TUNED: &str = "tuned.onnx";
-/// The folder of the search.
-const SEARCH: &str = "search";
 
 /// The boards that are measured: small cores with and without a multiplier, and one that is not small.
 pub fn boards() -> Result<Vec<Board>> {
