@@ -59,6 +59,9 @@ pub(super) struct Options {
     /// Part of the rows of each class that is held out of the search and tells the accuracy.
     #[arg(long, value_name = "SHARE", default_value = "20%")]
     validation: Share,
+    /// Accept classes of the model with less than two rows.
+    #[arg(long)]
+    allow_missing_classes: bool,
     /// What all that is random follows from: the same seed gives the same files. With the seed and the validation share of
     /// `tune`, the rows are those that were held out there.
     #[arg(long, default_value_t = 0)]
@@ -135,6 +138,9 @@ fn searched(
     let mut search = search(options, &graph, config);
     if let Some((_, reference, _)) = &reference {
         search = search.reference(reference);
+    }
+    if options.allow_missing_classes {
+        search = search.allow_missing_classes();
     }
     let bar = ProgressBar::new(0);
     if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} {msg}, {eta} left") {

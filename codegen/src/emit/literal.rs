@@ -176,8 +176,18 @@ pub(super) fn item(head: &str, value: &Literal) -> String {
     let on_next = value.layout(4, 4, 1);
     // A call moves to the next line where that saves it from being broken.
     let broken_call = matches!(value, Literal::Call(..)) && text.contains('\n') && !on_next.contains('\n');
-    // rustfmt counts the end of the statement, but not for a call that is broken.
-    let end = usize::from(!(matches!(value, Literal::Call(..)) && text.contains('\n')));
+    // rustfmt counts the end of the statement, but not for a call that is broken, unless between the brackets of an array:
+    // then it counts the parenthesis too.
+    let end = match value {
+        Literal::Call(_, items) if text.contains('\n') => {
+            if matches!(items[..], [Literal::Array(..)]) {
+                2
+            } else {
+                0
+            }
+        }
+        _ => 1,
+    };
     if head.len() + 3 + first + end > WIDTH || broken_call {
         let text = on_next;
         return format!("{head} =\n    {text};\n");
@@ -278,6 +288,19 @@ mod tests {
         let pairs = item("static A: [[i8; 2]; 13]", &array("i8", &[13, 2], &values));
         let lines: String = values.chunks(2).map(|v| format!("    [{}, {}],\n", v[0], v[1])).collect();
         assert_eq!(pairs, format!("static A: [[i8; 2]; 13] = [\n{lines}];\n"));
+    }
+
+    /// What rustfmt makes of it.
+    #[test]
+    fn arrays_in_calls() {
+        let call = |name: &str| {
+            let call = Literal::Call("avr::Gemm::new".into(), vec![array("u8", &[100], &[7; 100])]);
+            item(&format!("static {name}: avr::Gemm<32, 16, 592, 0x17f80f07012>"), &call)
+        };
+        let first = |text: &str| text.lines().next().map(str::to_owned).unwrap_or_default();
+        let fits = first(&call(&"A".repeat(33)));
+        assert!(fits.len() == 98 && fits.ends_with(" = avr::Gemm::new(["), "{fits}");
+        assert!(call(&"A".repeat(34)).contains(" =\n    avr::Gemm::new([\n        7, 7,"));
     }
 
     /// What rustfmt makes of it.

@@ -158,6 +158,7 @@ pub struct Search<'g> {
     formats: Vec<Format>,
     budgets: Vec<f64>,
     validation: f64,
+    allow_missing_classes: bool,
     seed: u64,
     population: usize,
     generations: usize,
@@ -185,6 +186,7 @@ impl<'g> Search<'g> {
             formats: vec![Format::Int8, Format::Int4, Format::PowerOfTwo, Format::Ternary],
             budgets: vec![0.01, 0.02, 0.05],
             validation: 0.2,
+            allow_missing_classes: false,
             seed: 0,
             population: 200,
             generations: 100,
@@ -239,6 +241,13 @@ impl<'g> Search<'g> {
     #[must_use]
     pub fn validation(mut self, share: f64) -> Self {
         self.validation = share;
+        self
+    }
+
+    /// Accepts classes of the model with less than two rows. Their rows steer.
+    #[must_use]
+    pub fn allow_missing_classes(mut self) -> Self {
+        self.allow_missing_classes = true;
         self
     }
 
@@ -348,7 +357,7 @@ impl<'g> Search<'g> {
         let Some(number) = number else { unreachable!("it was a problem") };
         let mut random = ChaCha8Rng::seed_from_u64(self.seed);
         let Split { training, validation } =
-            split((by_class(labels, number), true), self.validation, false, &mut random)?;
+            split((by_class(labels, number), true), self.validation, self.allow_missing_classes, &mut random)?;
         let part = |of: &[usize]| {
             let labels: Vec<usize> = of.iter().map(|&row| labels[row]).collect();
             (rows.filtered(|row| of.binary_search(&row).is_ok()), labels)

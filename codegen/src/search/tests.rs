@@ -349,6 +349,8 @@ fn problems_are_told_at_once() {
     said(&quick(&graph), &labels, &["label 3 of row 7", "3 classes"]);
     let missing: Vec<usize> = example.labels.iter().map(|&label| label.min(1)).collect();
     said(&quick(&graph), &missing, &["class 2", "has 0 row(s)"]);
+    let (front, _) = quick(&graph).allow_missing_classes().run(&example.rows, &missing, None, &|_| {}).unwrap();
+    assert!(!front.points.is_empty());
     said(&quick(&example.graph), &example.labels, &["choice of a class", "--argmax"]);
     let other = mlp(&[5, 3, 2], &[&[0.0; 5], &[1.0; 5]]);
     said(&quick(&graph).reference(&other), &example.labels, &["takes [5] values, the model [6]", "number of classes"]);

@@ -18,7 +18,7 @@ use tinymlp_codegen::approximate::network::Network;
 use tinymlp_codegen::data::{self, write_npy};
 use tinymlp_codegen::quantize::config::Config;
 use tinymlp_codegen::report::{classes, evaluate};
-use tinymlp_codegen::{Builder, Emission};
+use tinymlp_codegen::{Builder, Emission, Mode};
 
 /// What may be lost, of which the search names a design each.
 pub const BUDGETS: [f64; 3] = [0.01, 0.02, 0.05];
@@ -160,6 +160,7 @@ impl Bench {
                 let searched = self.command(folder, "search", |search| {
                     common(search);
                     search.args(["--target", "cortex-m0", "--objective", objective.0]).args(&self.effort);
+                    search.arg("--allow-missing-classes");
                     BUDGETS.iter().for_each(|drop| {
                         search.args(["--max-accuracy-drop", &drop.to_string()]);
                     });
@@ -239,7 +240,8 @@ impl Bench {
         if let Some(bits) = input_bits {
             builder = builder.input_bits(bits);
         }
-        let compiled = builder.compile().map_err(message)?;
+        // The fast mode of an unknown core is that of the plain layers.
+        let compiled = builder.mode(Mode::Speed).compile().map_err(message)?;
         let (graph, plan) = (&compiled.graph, &compiled.plan);
         let network = Network::new(plan).context(|| format!("{} is no chain of layers", files.model.display()))?;
         let adders = |digits| Adders::new(&network, digits).accumulation();
