@@ -1,6 +1,6 @@
 //! Fully connected layer from int8 with weights of four bits, or two.
 
-use super::gemm_bytes::{Head, block_start, blocks};
+use super::gemm_bytes::{Head, blocks};
 use crate::kernels::{INT4, POWER_OF_TWO, TERNARY};
 
 /// [`kernels::GemmPacked`](crate::kernels::GemmPacked) on activations as they are, with its constants as one stream of
@@ -118,7 +118,8 @@ impl<const I: usize, const O: usize, const N: usize, const FORMAT: u8, const SKI
 /// The same from the same constants, anywhere.
 #[cfg(not(tinymlp_arch = "armv7em"))]
 pub(super) mod portable {
-    use super::{block_start, blocks, packed_group, weight_words};
+    use super::super::gemm_bytes::block_start;
+    use super::{blocks, packed_group, weight_words};
     use crate::kernels::{POWER_OF_TWO, product, weight_bits};
     use crate::requantize;
 
