@@ -1,7 +1,8 @@
-//! AVR with a multiplier: constants in program memory, sums of three bytes in registers.
+//! AVR with a multiplier: constants in program memory, sums of three or two bytes in registers.
 
 use super::{Architecture, Layer, Mode, Target};
-use crate::plan::kernels::{Kernel, avr};
+use crate::plan::kernels::avr::{Gemm, GemmPacked, Lookup, Storage};
+use crate::plan::kernels::{Dense, Kernel};
 use crate::plan::layout::Layout;
 use crate::plan::{Step, Type};
 use std::sync::Arc;
@@ -10,9 +11,11 @@ pub(super) struct Avr;
 
 impl Architecture for Avr {
     fn takes(&self, layer: &Layer) -> bool {
-        layer.x.quant.ty == Type::I8
-            && layer.y.quant.ty == Type::I8
-            && avr::Gemm::new(layer.gemm, false, false, 1).is_some()
+        layer.x.quant.ty == Type::I8 && (takes_bytes(layer) || !packed(layer, Target::default()).is_empty())
+    }
+
+    fn sums(&self) -> bool {
+        true
     }
 
     fn operand(&self, _: &Layer, _: Target) -> (Layout, Option<Arc<dyn Kernel>>) {
@@ -24,20 +27,29 @@ impl Architecture for Avr {
     }
 
     fn layer(&self, layer: &Layer, target: Target) -> Arc<dyn Kernel> {
-        let unroll = match target.mode {
-            Mode::Size => 1,
-            Mode::Balanced => 2,
-            Mode::Speed => 4,
+        let bytes = if takes_bytes(layer) { bytes(layer, target) } else { None };
+        let packed = packed(layer, target);
+        let mean = |kernel: &GemmPacked| kernel.mean(&layer.seen);
+        let product = |kernel: &GemmPacked| mean(kernel) * kernel.flash() as f64;
+        let (most, flash) = bytes.as_ref().map_or((f64::INFINITY, usize::MAX), |b| (b.mean(&layer.seen), b.flash()));
+        let packed = match target.mode {
+            Mode::Size => packed.into_iter().filter(|p| p.flash() < flash).min_by_key(GemmPacked::flash),
+            // Flash is saved, and not for much time: for none, where only the code is smaller.
+            Mode::Balanced => packed
+                .into_iter()
+                .filter(|p| p.flash() < flash && mean(p) <= if p.bits() < 8 { 1.25 } else { 1.0 } * most)
+                .min_by(|a, b| product(a).total_cmp(&product(b))),
+            Mode::Speed => packed.into_iter().filter(|p| mean(p) < most).min_by(|a, b| mean(a).total_cmp(&mean(b))),
         };
-        let may_skip = !target.constant_time && layer.x.quant.zero_point == -128;
-        let kernels = [false, true].into_iter().filter(|&skip| may_skip || !skip);
-        let kernels = kernels.filter_map(|skip| avr::Gemm::new(layer.gemm, skip, !target.constant_time, unroll));
-        let fewest = kernels.min_by(|a, b| a.mean(&layer.seen).total_cmp(&b.mean(&layer.seen)));
-        fewest.map_or_else(|| unreachable!("the layer was taken"), |kernel| Arc::new(kernel) as Arc<dyn Kernel>)
+        match (packed, bytes) {
+            (Some(packed), _) => Arc::new(packed),
+            (None, Some(bytes)) => Arc::new(bytes),
+            (None, None) => unreachable!("the layer was taken"),
+        }
     }
 
     fn other(&self, kernel: &dyn Kernel) -> Option<Arc<dyn Kernel>> {
-        Some(Arc::new(avr::Lookup::new(kernel.lookup()?)?))
+        Some(Arc::new(Lookup::new(kernel.lookup()?)?))
     }
 
     fn note(&self, step: &Step) -> Option<String> {
@@ -47,6 +59,44 @@ impl Architecture for Avr {
         // Not worth a word where it is a few scales.
         (bytes >= 64).then(text)
     }
+}
+
+/// Whether the kernel with a byte a weight and sums of three takes a layer.
+fn takes_bytes(layer: &Layer) -> bool {
+    !layer.sums && layer.y.quant.ty == Type::I8 && Gemm::new(layer.gemm, false, false, 1).is_some()
+}
+
+/// Whether inputs that are zero may be passed over.
+fn skips(layer: &Layer, target: Target) -> impl Iterator<Item = bool> + Clone {
+    let may_skip = !target.constant_time && layer.x.quant.zero_point == Type::I8.limits().0;
+    [false, true].into_iter().filter(move |&skip| may_skip || !skip)
+}
+
+/// That kernel, with the fewest instructions in the mean.
+fn bytes(layer: &Layer, target: Target) -> Option<Gemm> {
+    let unroll = match target.mode {
+        Mode::Size => 1,
+        Mode::Balanced => 2,
+        Mode::Speed => 4,
+    };
+    let kernels = skips(layer, target).filter_map(|skip| Gemm::new(layer.gemm, skip, !target.constant_time, unroll));
+    kernels.min_by(|a, b| a.mean(&layer.seen).total_cmp(&b.mean(&layer.seen)))
+}
+
+/// The kernels with packed weights or sums of two bytes that take a layer: of every storage, the one with the fewest
+/// instructions in the mean. Weights of eight bits with sums of three bytes are for layers whose sums are the result.
+fn packed(layer: &Layer, target: Target) -> Vec<GemmPacked> {
+    if !layer.sums && layer.y.quant.ty != Type::I8 {
+        return Vec::new();
+    }
+    let dense = Dense { layer: layer.gemm, masks: None, sums: layer.sums };
+    let best = |storage| {
+        let kernel = |skip| GemmPacked::new(dense, layer.x.quant.max, storage, skip, !target.constant_time);
+        let kernels = skips(layer, target).filter_map(kernel);
+        kernels.min_by(|a, b| a.mean(&layer.seen).total_cmp(&b.mean(&layer.seen)))
+    };
+    let kernels = Storage::all(&layer.gemm.weight).into_iter().filter_map(best);
+    kernels.filter(|kernel| layer.sums || kernel.bits() < 8 || kernel.narrow()).collect()
 }
 
 #[cfg(test)]

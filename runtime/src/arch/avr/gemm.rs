@@ -1,5 +1,6 @@
 //! Fully connected layer with three-byte sums: ONNX `Gemm`, and `MatMul` with a constant operand.
 
+use super::result;
 use core::fmt;
 
 /// [`kernels::Gemm`](crate::kernels::Gemm) from and to `i8`, with its constants as one stream of bytes in the order in
@@ -74,7 +75,7 @@ pub struct Form {
 
 impl Form {
     /// The shift of a layer in which every output has its own.
-    pub const EACH: u8 = 8;
+    pub const EACH: u8 = result::EACH;
 
     /// As a number.
     pub const fn pack(self) -> u64 {
@@ -110,12 +111,7 @@ impl Form {
 
     /// Length of the stream of a layer.
     pub const fn stream_len(self, inputs: usize, outputs: usize) -> usize {
-        (3 + inputs + self.scale()).saturating_mul(outputs)
-    }
-
-    /// Bytes of multiplier and shift of an output.
-    const fn scale(self) -> usize {
-        if self.shift == Self::EACH { 3 } else { 2 }
+        (3 + inputs + result::scale(self.shift)).saturating_mul(outputs)
     }
 
     /// Whether the assembly computes a layer of `inputs` and `outputs` with it.
@@ -185,12 +181,13 @@ impl<const I: usize, const O: usize, const N: usize, const FORM: u64> fmt::Debug
 #[cfg(not(tinymlp_arch = "avr"))]
 pub(super) mod portable {
     use super::Form;
-    use crate::requantize;
+    use crate::arch::avr::result::requantized;
 
     /// One row of [`Gemm`](super::Gemm): as many results as `y` has. A stream that is too short ends it.
     pub fn gemm(mut stream: &[u8], x: &[i8], form: Form, mut y: &mut [i8]) {
         let biased = |x: &i8| i32::from(*x) + 128;
         let of_weights = x.iter().map(biased).sum::<i32>().wrapping_mul(128);
+        let limits = [form.zero_point, form.min, form.max];
         let mut size = usize::from(form.first).max(1);
         while !y.is_empty() {
             let Some(y) = y.split_off_mut(..size.min(y.len())) else { return };
@@ -206,16 +203,8 @@ pub(super) mod portable {
                 }
             }
             for (y, &sum) in y.iter_mut().zip(&sums) {
-                let Some(&[low, high]) = stream.split_off(..2) else { return };
-                let multiplier = i32::from(u16::from_le_bytes([low, high])) << 8;
-                let shift = match form.shift {
-                    Form::EACH => stream.split_off_first().copied().unwrap_or_default(),
-                    shift => shift,
-                };
-                let sum = sum << 8 >> 8;
-                let scaled = requantize(sum, multiplier.wrapping_shl(shift.into()), 0);
-                let result = scaled.wrapping_add(form.zero_point.into());
-                *y = result.max(form.min.into()).min(form.max.into()) as i8;
+                let Some(result) = requantized(sum << 8 >> 8, form.shift, limits, &mut stream) else { return };
+                *y = result;
             }
             size = usize::from(form.group);
         }
@@ -224,7 +213,7 @@ pub(super) mod portable {
 
 #[cfg(tinymlp_arch = "avr")]
 mod asm {
-    use super::Form;
+    use super::{Form, result};
     use core::arch::asm;
 
     // Registers: r0, r1 products; r2 zero; r22, r23 (and r14) the sum of inputs; r24 counts inputs; r25 the input; X
@@ -545,82 +534,7 @@ mod asm {
                 "rjmp 50f",
                 // Requantizes r18, r19, r20 and stores the result.
                 "40:",
-                ".if {short}",
-                "tst r20",
-                "brmi 42f",
-                ".endif",
-                "lpm r22, Z+",
-                "lpm r23, Z+",
-                // The second byte of the product in r24, the third in r25, then the fourth in r18, the fifth in r24.
-                "mul r18, r22",
-                "mov r24, r1",
-                "mul r18, r23",
-                "mov r25, r1",
-                "add r24, r0",
-                "adc r25, r2",
-                "clr r18",
-                "mul r19, r22",
-                "add r24, r0",
-                "adc r25, r1",
-                "adc r18, r2",
-                "mul r19, r23",
-                "add r25, r0",
-                "adc r18, r1",
-                "mulsu r20, r22",
-                "sbc r24, r24",
-                "add r25, r0",
-                "adc r18, r1",
-                "adc r24, r2",
-                "mulsu r20, r23",
-                "add r18, r0",
-                "adc r24, r1",
-                ".if {shift} == 8",
-                "lpm r22, Z+",
-                "rjmp 46f",
-                "45:",
-                "lsl r25",
-                "rol r18",
-                "rol r24",
-                "46:",
-                "dec r22",
-                "brpl 45b",
-                ".else",
-                ".rept {shift}",
-                "lsl r25",
-                "rol r18",
-                "rol r24",
-                ".endr",
-                ".endif",
-                // Half a step, the zero point and 128 more: the result counts from 0 to 255.
-                "subi r25, 0x80",
-                "sbci r18, 127 - {zero_point}",
-                "sbci r24, 0xff",
-                "cpse r24, r2",
-                "ldi r18, 0xff",
-                "sbrc r24, 7",
-                "clr r18",
-                ".if {min} > -128",
-                "cpi r18, {min} + 128",
-                "brsh 43f",
-                "ldi r18, {min} + 128",
-                "43:",
-                ".endif",
-                ".if {max} < 127",
-                "cpi r18, {max} + 129",
-                "brlo 44f",
-                "ldi r18, {max} + 128",
-                "44:",
-                ".endif",
-                "subi r18, 0x80",
-                "st X+, r18",
-                "ret",
-                ".if {short}",
-                "42:",
-                "adiw r30, {scale}",
-                "ldi r18, {min}",
-                "st X+, r18",
-                "ret",
-                ".endif",
+                store_result!(),
                 "50:",
                 first = const Form::unpack(FORM).first,
                 group = const Form::unpack(FORM).group,
@@ -629,7 +543,7 @@ mod asm {
                 skip = const Form::unpack(FORM).skip as u8,
                 short = const Form::unpack(FORM).short as u8,
                 shift = const Form::unpack(FORM).shift,
-                scale = const Form::unpack(FORM).scale(),
+                scale = const result::scale(Form::unpack(FORM).shift),
                 zero_point = const Form::unpack(FORM).zero_point,
                 min = const Form::unpack(FORM).min,
                 max = const Form::unpack(FORM).max,

@@ -1,4 +1,5 @@
-//! AVR cores with a multiplier (ATmega; not ATtiny): three-byte sums in registers, weights straight from flash.
+//! AVR cores with a multiplier (ATmega; not ATtiny): sums of three bytes, or two, in registers, weights straight from
+//! flash.
 //!
 //! Activations stay as they are, `i8` in a row. Constants stay in program memory: the code generator places them in
 //! the section `.progmem.data` of the firmware, where only `lpm` reads them. The types here therefore keep what they
@@ -10,13 +11,17 @@
 //! clearing r1: the assembly only reads the stack pointer, and keeps nothing below it.
 
 mod gemm;
+mod gemm_packed;
 mod lookup;
+mod result;
 
 pub use gemm::{Form, Gemm, first, group};
+pub use gemm_packed::{GemmPacked, GemmPackedSums, PackedForm};
 pub use lookup::Lookup;
 
 /// The portable loop over slices, for the host simulation.
 #[cfg(all(feature = "dynamic", not(tinymlp_arch = "avr")))]
 pub mod dynamic {
     pub use super::gemm::portable::gemm;
+    pub use super::gemm_packed::portable::{gemm_packed, gemm_packed_sums};
 }

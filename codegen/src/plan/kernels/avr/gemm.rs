@@ -1,5 +1,6 @@
 //! Fully connected layer with three-byte sums.
 
+use super::result::{Case, End, Scales, scales_to_16_bits};
 use crate::plan::cost::{Cost, Function, Instructions, Seen};
 use crate::plan::kernels::{self, Buffer, Constant, Field, Fields, Kernel};
 use tinymlp::arch::avr::{Form, dynamic, first, group};
@@ -23,23 +24,10 @@ impl Gemm {
     /// the inputs stands in the code, if none is passed over.
     pub fn new(from: &kernels::Gemm, skip: bool, short: bool, unroll: usize) -> Option<Self> {
         let kernels::Gemm { rows, inputs, outputs, ref weight, ref bias, ref multiplier, shift, limits } = *from;
-        let short_at = |m: i32, k: u32| (0..1 << 16).contains(&(m >> k)) && m % (1 << k) == 0;
-        let common = (8..16u32).find(|&k| multiplier.iter().all(|&m| short_at(m, k)));
-        // By output, how many zeros follow the 16 bits.
-        let places: Vec<u32> = match common {
-            Some(k) => vec![k; outputs],
-            None => multiplier.iter().map(|&m| (8..16u32).find(|&k| short_at(m, k))).collect::<Option<_>>()?,
-        };
+        let scales = Scales::new(multiplier)?;
         for ((row, &bias), &multiplier) in weight.chunks_exact(inputs).zip(bias).zip(multiplier) {
             let (low, high) = reach(row, bias);
-            let scaled = |sum: i64| (sum * i64::from(multiplier) + (1 << 31)) >> 32;
-            // With the zero point and 128 the result has to be an i16.
-            let results = -32_512..32_512;
-            if low < -(1 << 23)
-                || high >= 1 << 23
-                || !results.contains(&scaled(low))
-                || !results.contains(&scaled(high))
-            {
+            if low < -(1 << 23) || high >= 1 << 23 || !scales_to_16_bits((low, high), multiplier) {
                 return None;
             }
         }
@@ -53,7 +41,7 @@ impl Gemm {
             unroll: if skip { 1 } else { unroll as u8 },
             rest: if skip { 0 } else { (inputs.next_multiple_of(unroll.max(1)) - inputs) as u8 },
             short: short && limits.zero_point <= limits.min,
-            shift: common.map_or(Form::EACH, |k| (k - 8) as u8),
+            shift: scales.shift(),
             zero_point: i8::try_from(limits.zero_point).ok()?,
             min: i8::try_from(limits.min).ok()?,
             max: i8::try_from(limits.max).ok()?,
@@ -73,25 +61,12 @@ impl Gemm {
                 stream.extend(group.clone().map(|o| weight[o * inputs + i] as u8 ^ 0x80));
             }
             for o in group {
-                stream.extend(((multiplier[o] >> places[o]) as u16).to_le_bytes());
-                stream.extend(common.is_none().then_some((places[o] - 8) as u8));
+                stream.extend(scales.bytes(multiplier[o], o));
             }
             (begin, size) = (begin + size, form.group.into());
         }
-        let most = places.iter().max().map_or(0, |&k| k as u8 - 8);
-        Some(Self { rows, inputs, outputs, stream, form, places: most })
+        Some(Self { rows, inputs, outputs, stream, form, places: scales.most() })
     }
-}
-
-/// What the time of a row depends on.
-#[derive(Clone, Copy, Debug)]
-struct Case {
-    /// Inputs that are not zero.
-    nonzero: f64,
-    /// Share of results that are the smallest.
-    lowest: f64,
-    /// Share of results that are the largest.
-    highest: f64,
 }
 
 impl Gemm {
@@ -141,31 +116,20 @@ impl Gemm {
         self.instructions(Case { nonzero, lowest: seen.lowest, highest: seen.highest })
     }
 
+    /// What becomes of sums.
+    fn end(&self) -> End {
+        let Form { short, shift, min, max, .. } = self.form;
+        End { short, shift, places: self.places, min, max }
+    }
+
     /// Instructions that scale and store the results of a group.
     fn results(&self, size: usize, case: Case) -> f64 {
-        let form = self.form;
-        let shift = |places: u8| match form.shift {
-            Form::EACH => 4.0 + 5.0 * f64::from(places),
-            shift => 3.0 * f64::from(shift),
-        };
-        // Shifts of one layer are much the same.
-        let shift = shift(self.places);
-        let limit = |taken: f64, beyond: bool| if beyond { 2.0 + taken } else { 0.0 };
-        let limits = 2.0
-            + 2.0 * case.lowest
-            + case.highest
-            + limit(case.lowest, form.min > -128)
-            + limit(case.highest, form.max < 127);
-        let scale = 24.0 + shift + 3.0 + limits + 3.0;
-        let result = match form.short {
-            false => scale,
-            // What is the smallest has a negative sum.
-            true => {
-                let scale = scale - 2.0 * case.lowest;
-                2.0 + case.lowest * 4.0 + (1.0 - case.lowest) * scale
-            }
-        };
-        (1 + 3 * (size - 1)) as f64 + size as f64 * result
+        (1 + 3 * (size - 1)) as f64 + size as f64 * self.end().instructions(case)
+    }
+
+    /// Bytes of constants and of code.
+    pub fn flash(&self) -> usize {
+        self.stream.len() + self.code()
     }
 
     /// Bytes of code.
@@ -191,10 +155,7 @@ impl Gemm {
             true => 12 + 12 + 4 * wide + 6 + 12 * group + rest + tail(group_bytes) + 4 + store(group) + 2 + 16,
             false => 0,
         };
-        let shift = if form.shift == Form::EACH { 14 } else { 6 * usize::from(form.shift) };
-        let limits = if form.min > -128 { 6 } else { 0 } + if form.max < 127 { 6 } else { 0 };
-        let short = if form.short { 4 + 8 } else { 0 };
-        begin + tail(first_bytes) + after + others + 6 + 48 + shift + 14 + limits + 6 + short
+        begin + tail(first_bytes) + after + others + 6 + self.end().code()
     }
 
     /// Bytes of stack, the return address included.
