@@ -29,17 +29,19 @@ impl Architecture for Avr {
     fn layer(&self, layer: &Layer, target: Target) -> Arc<dyn Kernel> {
         let bytes = if takes_bytes(layer) { bytes(layer, target) } else { None };
         let packed = packed(layer, target);
-        let mean = |kernel: &GemmPacked| kernel.mean(&layer.seen);
-        let product = |kernel: &GemmPacked| mean(kernel) * kernel.flash() as f64;
-        let (most, flash) = bytes.as_ref().map_or((f64::INFINITY, usize::MAX), |b| (b.mean(&layer.seen), b.flash()));
+        let cycles = |kernel: &GemmPacked| kernel.cycles(&layer.seen);
+        let product = |kernel: &GemmPacked| cycles(kernel) * kernel.flash() as f64;
+        let (most, flash) = bytes.as_ref().map_or((f64::INFINITY, usize::MAX), |b| (b.cycles(&layer.seen), b.flash()));
         let packed = match target.mode {
             Mode::Size => packed.into_iter().filter(|p| p.flash() < flash).min_by_key(GemmPacked::flash),
             // Flash is saved, and not for much time: for none, where only the code is smaller.
             Mode::Balanced => packed
                 .into_iter()
-                .filter(|p| p.flash() < flash && mean(p) <= if p.bits() < 8 { 1.25 } else { 1.0 } * most)
+                .filter(|p| p.flash() < flash && cycles(p) <= if p.bits() < 8 { 1.25 } else { 1.0 } * most)
                 .min_by(|a, b| product(a).total_cmp(&product(b))),
-            Mode::Speed => packed.into_iter().filter(|p| mean(p) < most).min_by(|a, b| mean(a).total_cmp(&mean(b))),
+            Mode::Speed => {
+                packed.into_iter().filter(|p| cycles(p) < most).min_by(|a, b| cycles(a).total_cmp(&cycles(b)))
+            }
         };
         match (packed, bytes) {
             (Some(packed), _) => Arc::new(packed),
@@ -103,6 +105,8 @@ fn packed(layer: &Layer, target: Target) -> Vec<GemmPacked> {
 mod tests {
     use super::super::{Core, tests};
     use super::*;
+    use crate::plan::kernels::GemmSums;
+    use crate::quantize::format::Format;
     use proptest::prelude::*;
 
     proptest! {
@@ -113,6 +117,89 @@ mod tests {
                 tests::compare(&Avr, &case, target);
             }
         }
+    }
+
+    /// The case with inputs of -128 to `highest`, the first row of which gives output 0 its largest sum, the second its
+    /// least.
+    fn at_the_ends(mut case: tests::Case, highest: i8) -> tests::Case {
+        let inputs = case.gemm.inputs;
+        for (k, x) in case.x.iter_mut().enumerate() {
+            let largest = (case.gemm.weight[k % inputs] > 0) == (k < inputs);
+            *x = if largest { highest } else { -128 };
+        }
+        case
+    }
+
+    proptest! {
+        /// Every kernel of every storage that takes the layer, whether it would be chosen or not, bit for bit.
+        #[test]
+        fn packed_weights_give_the_same(
+            case in tests::cases(40, 40), format in prop::sample::select(Format::ALL.to_vec()), common: bool, bits in 1..=8u32,
+            ends: bool, skip: bool, short: bool,
+        ) {
+            let mut case = tests::of_format(tests::short(case, common), format);
+            let highest = ((1i32 << bits) - 129) as i8;
+            case.x.iter_mut().for_each(|x| *x = (*x).min(highest));
+            if ends {
+                case = at_the_ends(case, highest);
+            }
+            if short {
+                case.gemm.limits.zero_point = -128;
+            }
+            let sums = GemmSums { layer: case.gemm.clone() };
+            for storage in Storage::all(&case.gemm.weight) {
+                let kernel = |sums| {
+                    let dense = Dense { layer: &case.gemm, masks: None, sums };
+                    GemmPacked::new(dense, highest.into(), storage, skip, short)
+                };
+                if let Some(kernel) = kernel(false) {
+                    prop_assert_eq!(tests::results(&kernel, &case), tests::results(&case.gemm, &case), "{:?}", kernel);
+                }
+                let kernel = kernel(true).unwrap();
+                prop_assert_eq!(tests::sums_of(&kernel, &case), tests::sums_of(&sums, &case), "{:?}", kernel);
+            }
+        }
+    }
+
+    #[test]
+    fn sums_have_two_bytes_where_they_fit() {
+        let narrow = |weights: &[i8], highest: i32, outputs: usize| {
+            let mut case = tests::case(weights.len(), outputs, |_| false);
+            case.gemm.weight = weights.repeat(outputs);
+            let dense = Dense { layer: &case.gemm, masks: None, sums: true };
+            let storage = Storage::all(weights)[0];
+            let kernel = GemmPacked::new(dense, highest, storage, false, false).unwrap();
+            (kernel.bits(), kernel.narrow())
+        };
+        // Sums up to 32,640, and with inputs of one step more 32,768; both of them negative.
+        assert_eq!(narrow(&[1; 128], 126, 2), (2, true));
+        assert_eq!(narrow(&[2; 64], 127, 2), (4, true));
+        assert_eq!(narrow(&[4; 32], 127, 2), (4, true));
+        assert_eq!(narrow(&[[4; 32].as_slice(), &[1]].concat(), 127, 2), (4, false));
+        assert_eq!(narrow(&[[-4; 32].as_slice(), &[-1, 1]].concat(), 127, 2), (4, false));
+        // Exactly the least, and one more than the largest.
+        assert_eq!(narrow(&[-32; 64], -112, 2), (4, true));
+        assert_eq!(narrow(&[32; 64], -112, 2), (4, false));
+        // Of four outputs of a byte two have 14 bits.
+        assert_eq!(narrow(&[1; 32], 127, 4), (2, true));
+        assert_eq!(narrow(&[1; 33], 127, 4), (2, false));
+        assert_eq!(narrow(&[1; 33], 127, 2), (2, true));
+    }
+
+    #[test]
+    fn the_small_mode_packs() {
+        let op = |format, mode| {
+            let case = tests::of_format(tests::case(64, 16, |_| false), format);
+            tests::ops(&tests::compare(&Avr, &case, Target { core: Core::Avr, mode, constant_time: false }))
+        };
+        for format in [Format::Int4, Format::Ternary, Format::PowerOfTwo] {
+            assert!(op(format, Mode::Size).contains("GemmPacked"), "{format}");
+        }
+        // Where it costs no time, or little.
+        for format in [Format::Int4, Format::Ternary] {
+            assert!(op(format, Mode::Balanced).contains("GemmPacked"), "{format}");
+        }
+        assert!(!op(Format::PowerOfTwo, Mode::Balanced).contains("GemmPacked"));
     }
 
     #[test]

@@ -213,7 +213,8 @@ pub(super) mod portable {
 
 #[cfg(tinymlp_arch = "avr")]
 mod asm {
-    use super::{Form, result};
+    use super::Form;
+    use crate::arch::avr::result::{scale, store_result};
     use core::arch::asm;
 
     // Registers: r0, r1 products; r2 zero; r22, r23 (and r14) the sum of inputs; r24 counts inputs; r25 the input; X
@@ -543,7 +544,7 @@ mod asm {
                 skip = const Form::unpack(FORM).skip as u8,
                 short = const Form::unpack(FORM).short as u8,
                 shift = const Form::unpack(FORM).shift,
-                scale = const result::scale(Form::unpack(FORM).shift),
+                scale = const scale(Form::unpack(FORM).shift),
                 zero_point = const Form::unpack(FORM).zero_point,
                 min = const Form::unpack(FORM).min,
                 max = const Form::unpack(FORM).max,

@@ -74,8 +74,7 @@ pub struct PackedForm {
 impl PackedForm {
     /// As a number.
     pub const fn pack(self) -> u64 {
-        let flags =
-            self.powers as u64 | (self.narrow as u64) << 1 | (self.skip as u64) << 2 | (self.short as u64) << 3;
+        let flags = self.powers as u64 | (self.narrow as u64) << 1 | (self.skip as u64) << 2 | (self.short as u64) << 3;
         (self.group as u64)
             | (self.bits as u64) << 4
             | flags << 8
@@ -323,24 +322,43 @@ mod asm {
     #[repr(align(16))]
     struct Powers([u8; 16]);
 
-    static POWERS: Powers =
-        Powers([129, 130, 132, 136, 144, 160, 192, 128, 127, 126, 124, 120, 112, 96, 64, 128]);
+    static POWERS: Powers = Powers([129, 130, 132, 136, 144, 160, 192, 128, 127, 126, 124, 120, 112, 96, 64, 128]);
 
     // Registers of the loop: r0, r1 products; r2 zero; r22, r23 the end of x; r24 weights; r25 the input; X the position
     // in x; Z that in the stream; with powers of two Y the address in their table. Sums, of two or of three bytes, have
     // what remains.
     macro_rules! sum {
-        (0, $do:ident) => { $do!("0", ["r18", "r19"], ["r18", "r19", "r20"]) };
-        (1, $do:ident) => { $do!("1", ["r20", "r21"], ["r16", "r17", "r21"]) };
-        (2, $do:ident) => { $do!("2", ["r16", "r17"], ["r14", "r15", "r7"]) };
-        (3, $do:ident) => { $do!("3", ["r14", "r15"], ["r12", "r13", "r6"]) };
-        (4, $do:ident) => { $do!("4", ["r12", "r13"], ["r10", "r11", "r5"]) };
-        (5, $do:ident) => { $do!("5", ["r10", "r11"], ["r8", "r9", "r4"]) };
+        (0, $do:ident) => {
+            $do!("0", ["r18", "r19"], ["r18", "r19", "r20"])
+        };
+        (1, $do:ident) => {
+            $do!("1", ["r20", "r21"], ["r16", "r17", "r21"])
+        };
+        (2, $do:ident) => {
+            $do!("2", ["r16", "r17"], ["r14", "r15", "r7"])
+        };
+        (3, $do:ident) => {
+            $do!("3", ["r14", "r15"], ["r12", "r13", "r6"])
+        };
+        (4, $do:ident) => {
+            $do!("4", ["r12", "r13"], ["r10", "r11", "r5"])
+        };
+        (5, $do:ident) => {
+            $do!("5", ["r10", "r11"], ["r8", "r9", "r4"])
+        };
         // Of three bytes there are no more.
-        (6, $do:ident) => { $do!("6", ["r8", "r9"], ["r8", "r9", "r2"]) };
-        (7, $do:ident) => { $do!("7", ["r6", "r7"], ["r6", "r7", "r2"]) };
-        (8, $do:ident) => { $do!("8", ["r4", "r5"], ["r4", "r5", "r2"]) };
-        (9, $do:ident) => { $do!("9", ["r28", "r29"], ["r28", "r29", "r2"]) };
+        (6, $do:ident) => {
+            $do!("6", ["r8", "r9"], ["r8", "r9", "r2"])
+        };
+        (7, $do:ident) => {
+            $do!("7", ["r6", "r7"], ["r6", "r7", "r2"])
+        };
+        (8, $do:ident) => {
+            $do!("8", ["r4", "r5"], ["r4", "r5", "r2"])
+        };
+        (9, $do:ident) => {
+            $do!("9", ["r28", "r29"], ["r28", "r29", "r2"])
+        };
     }
 
     /// Begins a sum with what the offset of weights adds, in r25, r24 and r23, or with a mask in r1, r0 and r22.
@@ -369,8 +387,20 @@ mod asm {
     macro_rules! push {
         ($k:literal, [$a:literal, $b:literal], [$c:literal, $d:literal, $e:literal]) => {
             concat!(
-                ".if {group} > ", $k, "\n.if {narrow}\npush ", $b, "\npush ", $a, "\n.else\n",
-                "push ", $e, "\npush ", $d, "\npush ", $c, "\n.endif\n.endif\n",
+                ".if {group} > ",
+                $k,
+                "\n.if {narrow}\npush ",
+                $b,
+                "\npush ",
+                $a,
+                "\n.else\n",
+                "push ",
+                $e,
+                "\npush ",
+                $d,
+                "\npush ",
+                $c,
+                "\n.endif\n.endif\n",
             )
         };
     }

@@ -6,10 +6,10 @@
 
 mod gemm;
 
-pub use gemm::{Gemm, group_len, lanes, last, stream_len};
+pub use gemm::{Content, Gemm, GemmPacked, GemmPackedSums, GemmSums, lanes, last};
 
 /// The portable loops over slices, for the host simulation.
 #[cfg(all(feature = "dynamic", not(tinymlp_arch = "armv8m")))]
 pub mod dynamic {
-    pub use super::gemm::portable::gemm;
+    pub use super::gemm::portable::{gemm, gemm_sums};
 }

@@ -116,6 +116,13 @@ impl Gemm {
         self.instructions(Case { nonzero, lowest: seen.lowest, highest: seen.highest })
     }
 
+    /// About the cycles of a row, by which kernels are compared: those of results are the same everywhere.
+    pub fn cycles(&self, seen: &Seen) -> f64 {
+        // Two more for a load of program memory, one for a multiplication.
+        let inputs = if self.form.skip { seen.elements(self.inputs) } else { self.inputs as f64 };
+        self.mean(seen) + inputs * (3 * self.outputs) as f64
+    }
+
     /// What becomes of sums.
     fn end(&self) -> End {
         let Form { short, shift, min, max, .. } = self.form;

@@ -146,7 +146,8 @@ fn products_fit(layer: &kernels::Gemm, form: PackedForm, highest: i32) -> bool {
         // Of four outputs whose weights share a byte, the first two have their sums times four.
         let outer = o % group < 4 * form.quads() && o % 4 < 2;
         let bits = if form.narrow { 16 } else { 24 } - if outer { 2 } else { 0 };
-        let most = |sign: i64| row.iter().map(|&w| (sign * i64::from(w)).max(0) * i64::from(highest + 128)).sum::<i64>();
+        let most =
+            |sign: i64| row.iter().map(|&w| (sign * i64::from(w)).max(0) * i64::from(highest + 128)).sum::<i64>();
         most(1) < 1 << (bits - 1) && most(-1) <= 1 << (bits - 1)
     })
 }
@@ -159,8 +160,14 @@ impl GemmPacked {
         // From r4 on.
         let pairs = match narrow {
             true => [group > 8 || solved, group > 7, group > 6 || quads, group > 5, group > 4 || quads, group > 3],
-            false => [group > 4 || solved, group > 2 || solved, group > 5 || quads, group > 4 || quads, group > 3 || quads,
-                group > 2 || quads],
+            false => [
+                group > 4 || solved,
+                group > 2 || solved,
+                group > 5 || quads,
+                group > 4 || quads,
+                group > 3 || quads,
+                group > 2 || quads,
+            ],
         };
         5 + 2 * pairs.iter().filter(|&&saved| saved).count()
     }
@@ -230,6 +237,16 @@ impl GemmPacked {
     pub fn mean(&self, seen: &Seen) -> f64 {
         let nonzero = seen.elements(self.inputs);
         self.instructions(Case { nonzero, lowest: seen.lowest, highest: seen.highest })
+    }
+
+    /// About the cycles of a row, by which kernels are compared: those of results are the same everywhere.
+    pub fn cycles(&self, seen: &Seen) -> f64 {
+        let form = self.form;
+        // Two more for a load of program memory, one for a multiplication or another load.
+        let group = usize::from(form.group) * if form.powers { 2 } else { 1 };
+        let more = (2 * form.input_bytes() + group) * self.outputs.div_ceil(form.group.into());
+        let inputs = if form.skip { seen.elements(self.inputs) } else { self.inputs as f64 };
+        self.mean(seen) + inputs * more as f64
     }
 
     /// What becomes of sums.
