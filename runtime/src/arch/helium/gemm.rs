@@ -95,7 +95,7 @@ impl Content {
     }
 
     /// Words of a group of outputs.
-    const fn group_len(self, inputs: usize, size: usize) -> usize {
+    pub const fn group_len(self, inputs: usize, size: usize) -> usize {
         let vectors = inputs.next_multiple_of(lanes(self.bytes)) / 4;
         let rows = if self.packed { size.div_ceil(2) } else { size };
         size * if self.sums { 1 } else { 2 } + rows * vectors
@@ -348,8 +348,19 @@ mod asm {
     macro_rules! store {
         ($predicated:literal, $y:literal) => {
             concat!(
-                ".if {out} == 4\n vstrw", $predicated, ".32 q0, ", $y, "\n .elseif {out} == 2\n vstrh", $predicated,
-                ".32 q0, ", $y, "\n .else\n vstrb", $predicated, ".32 q0, ", $y, "\n .endif",
+                ".if {out} == 4\n vstrw",
+                $predicated,
+                ".32 q0, ",
+                $y,
+                "\n .elseif {out} == 2\n vstrh",
+                $predicated,
+                ".32 q0, ",
+                $y,
+                "\n .else\n vstrb",
+                $predicated,
+                ".32 q0, ",
+                $y,
+                "\n .endif",
             )
         };
     }
