@@ -1,7 +1,7 @@
 //! Cortex-M0, M0+, M23, M3: unsigned bytes behind their sum.
 
 use super::{Architecture, Layer, Mode, Target};
-use crate::plan::kernels::{Kernel, armv6m};
+use crate::plan::kernels::{Dense, Kernel, armv6m};
 use crate::plan::layout::{Layout, Packing};
 use crate::plan::{Type, Value};
 use std::sync::Arc;
@@ -19,8 +19,12 @@ const LIMIT: i64 = 1 << 30;
 
 impl Architecture for Armv6m {
     fn takes(&self, layer: &Layer) -> bool {
-        let types = [layer.x.quant.ty, layer.y.quant.ty] == [Type::I8; 2];
-        types && (bytes(layer) || !armv6m::GemmPacked::forms(layer.gemm, layer.x.quant.limits()).is_empty())
+        let types = layer.x.quant.ty == Type::I8 && (layer.sums || layer.y.quant.ty == Type::I8);
+        types && (bytes(layer) || !forms(layer).is_empty())
+    }
+
+    fn sums(&self) -> bool {
+        true
     }
 
     fn operand(&self, layer: &Layer, target: Target) -> (Layout, Option<Arc<dyn Kernel>>) {
@@ -95,16 +99,23 @@ impl Armv6m {
 }
 
 /// Whether the kernel with a byte a weight takes a layer.
-fn bytes(Layer { gemm, .. }: &Layer) -> bool {
+fn bytes(Layer { gemm, sums, .. }: &Layer) -> bool {
     // Only the sums themselves count: what leaves the registers on the way comes back.
     let fits = |o: usize| {
         let (low, high) = gemm.sums(o, Type::I8.limits());
         low.abs().max(high.abs()) < LIMIT
     };
-    (gemm.limits.min, gemm.limits.max) == Type::I8.limits()
+    !sums
+        && (gemm.limits.min, gemm.limits.max) == Type::I8.limits()
         && gemm.shift == 0
         && armv6m::multiplier_shifts(&gemm.multiplier).is_some()
         && (0..gemm.outputs).all(fits)
+}
+
+/// How weights may be stored in the kernels with packed ones.
+fn forms(layer: &Layer) -> Vec<armv6m::Storage> {
+    let dense = Dense { layer: layer.gemm, masks: None, sums: layer.sums };
+    armv6m::GemmPacked::forms(dense, layer.x.quant.limits())
 }
 
 /// The kernels with packed weights that take a layer: of every form, the one with the fewest instructions in the mean.
@@ -115,15 +126,19 @@ fn packed(layer: &Layer, target: Target) -> Vec<Candidate> {
         false => &[armv6m::Skip::None, armv6m::Skip::Each],
         true => &[armv6m::Skip::None, armv6m::Skip::Each, armv6m::Skip::Words],
     };
-    let forms = armv6m::GemmPacked::forms(layer.gemm, layer.x.quant.limits());
+    let written = match layer.y.layout {
+        _ if layer.sums => armv6m::Written::Sums,
+        Layout::Plain => armv6m::Written::Integers,
+        _ => armv6m::Written::Bytes,
+    };
     let best = |form| {
-        let kernel = |&skip| armv6m::GemmPacked::new(layer.gemm, form, layer.y.layout != Layout::Plain, skip, time);
+        let kernel = |&skip| armv6m::GemmPacked::new(layer.gemm, form, written, skip, time);
         let kernels = skips.iter().map(kernel).map(|kernel| (kernel.mean(&layer.seen), kernel));
         let (mean, kernel) = kernels.min_by(|a, b| a.0.total_cmp(&b.0))?;
         let (flash, bits) = (kernel.flash(), kernel.bits());
         Some((Arc::new(kernel) as Arc<dyn Kernel>, mean, flash, bits))
     };
-    forms.into_iter().filter_map(best).collect()
+    forms(layer).into_iter().filter_map(best).collect()
 }
 
 /// How far the time of a layer's results may depend on the data, and whether that of its products may.
@@ -162,7 +177,7 @@ mod tests {
     use super::super::{Core, tests};
     use super::*;
     use crate::plan::cost::Seen;
-    use crate::plan::kernels::Buffer;
+    use crate::plan::kernels::{Buffer, GemmSums};
     use crate::quantize::format::Format;
     use proptest::prelude::*;
     use tinymlp::arch::armv6m::list_words;
@@ -268,6 +283,12 @@ mod tests {
                         };
                         prop_assert_eq!(&found, &expected, "{:?}", kernel);
                     }
+                    let sums = GemmSums { layer: case.gemm.clone() };
+                    for (kernel, ..) in packed(&Layer { sums: true, ..layer }, target) {
+                        let mut found = Buffer::new(Type::I32, 2 * case.gemm.outputs);
+                        kernel.run(&[&words], &mut found);
+                        prop_assert_eq!(found.integers(), tests::sums_of(&sums, &case), "{:?}", kernel);
+                    }
                 }
             }
         }
@@ -279,7 +300,7 @@ mod tests {
             let mut case = tests::case(128, 2, |_| false);
             case.gemm.weight.fill(weight);
             case.gemm.bias.fill(bias);
-            let forms = armv6m::GemmPacked::forms(&case.gemm, Type::I8.limits());
+            let forms = armv6m::GemmPacked::forms(case.gemm.dense().unwrap(), Type::I8.limits());
             forms.iter().map(|form| (form.bits, form.pairs)).collect::<Vec<_>>()
         };
         // 128 inputs reach from -16384 to 16256.

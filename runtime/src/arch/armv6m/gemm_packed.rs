@@ -37,6 +37,14 @@ pub struct GemmPackedBytes<const I: usize, const O: usize, const N: usize, const
     pub stream: [u32; N],
 }
 
+/// [`GemmPacked`] whose sums are the result. Its form is not [scaled](Form::scaled), and the two words that the stream
+/// begins with are not used.
+#[derive(Clone, Debug)]
+pub struct GemmPackedSums<const I: usize, const O: usize, const N: usize, const G: usize, const FORM: u32> {
+    /// The constants.
+    pub stream: [u32; N],
+}
+
 /// What the code of a [`GemmPacked`] depends on beside the size of its groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Form {
@@ -209,7 +217,7 @@ impl<const I: usize, const O: usize, const N: usize, const G: usize, const FORM:
         const { assert!(N == Form::unpack(FORM).stream_len(I, O, G)) };
         for (x, y) in x.iter().zip(y) {
             #[cfg(tinymlp_arch = "armv6m")]
-            asm::row::<I, O, N, G, FORM, X, true>(&self.stream, x, y.as_mut_ptr().cast());
+            asm::row::<I, O, N, G, FORM, X, { asm::INTEGERS }>(&self.stream, x, y.as_mut_ptr().cast());
             #[cfg(not(tinymlp_arch = "armv6m"))]
             portable::gemm_packed(&self.stream, Form::unpack(FORM), x, [I, G], y);
         }
@@ -227,10 +235,25 @@ impl<const I: usize, const O: usize, const N: usize, const G: usize, const FORM:
         for (x, y) in x.iter().zip(y) {
             #[cfg(tinymlp_arch = "armv6m")]
             if let Some((sum, bytes)) = y.split_first_mut() {
-                *sum = asm::row::<I, O, N, G, FORM, X, false>(&self.stream, x, bytes.as_mut_ptr().cast());
+                *sum = asm::row::<I, O, N, G, FORM, X, { asm::BYTES }>(&self.stream, x, bytes.as_mut_ptr().cast());
             }
             #[cfg(not(tinymlp_arch = "armv6m"))]
             portable::gemm_packed_bytes(&self.stream, Form::unpack(FORM), x, [I, O, G], y);
+        }
+    }
+}
+
+impl<const I: usize, const O: usize, const N: usize, const G: usize, const FORM: u32> GemmPackedSums<I, O, N, G, FORM> {
+    /// Computes all rows.
+    #[inline(always)]
+    pub fn run<const R: usize, const X: usize>(&self, x: &[[i32; X]; R], y: &mut [[i32; O]; R]) {
+        const { assert!(X == super::words(I) && O > 0 && Form::unpack(FORM).fits(I, G)) };
+        const { assert!(N == Form::unpack(FORM).stream_len(I, O, G) && !Form::unpack(FORM).scaled) };
+        for (x, y) in x.iter().zip(y) {
+            #[cfg(tinymlp_arch = "armv6m")]
+            asm::row::<I, O, N, G, FORM, X, { asm::SUMS }>(&self.stream, x, y.as_mut_ptr().cast());
+            #[cfg(not(tinymlp_arch = "armv6m"))]
+            portable::gemm_packed_sums(&self.stream, Form::unpack(FORM), x, [I, G], y);
         }
     }
 }
@@ -244,26 +267,56 @@ pub(super) mod portable {
 
     /// One row of [`GemmPacked`](super::GemmPacked), of so many inputs and outputs in a group.
     pub fn gemm_packed(stream: &[u32], form: Form, x: &[i32], [inputs, group]: [usize; 2], y: &mut [i8]) {
-        row(stream, form, x, [inputs, y.len(), group], integers(y));
+        let y_len = y.len();
+        let ([shift, largest], store) = (head(stream), &mut integers(y));
+        row(stream, form, x, [inputs, y_len, group], |o, sum, scale| store(o, result(sum, scale, shift, largest)));
     }
 
     /// One row of [`GemmPackedBytes`](super::GemmPackedBytes), of so many inputs, outputs, and outputs in a group.
     pub fn gemm_packed_bytes(stream: &[u32], form: Form, x: &[i32], size: [usize; 3], y: &mut [i32]) {
-        if let Some(store) = bytes(y) {
-            row(stream, form, x, size, store);
+        let [shift, largest] = head(stream);
+        if let Some(mut store) = bytes(y) {
+            row(stream, form, x, size, |o, sum, scale| store(o, result(sum, scale, shift, largest)));
         }
     }
 
-    /// Hands every output's number and result plus 128 to `store`. A stream that is too short ends it.
+    /// One row of [`GemmPackedSums`](super::GemmPackedSums), as [`gemm_packed`].
+    pub fn gemm_packed_sums(stream: &[u32], form: Form, x: &[i32], [inputs, group]: [usize; 2], y: &mut [i32]) {
+        row(stream, form, x, [inputs, y.len(), group], |o, sum, _| {
+            if let Some(y) = y.get_mut(o) {
+                *y = sum;
+            }
+        });
+    }
+
+    /// What a stream begins with: shift or zero point, and the largest result.
+    fn head(stream: &[u32]) -> [u32; 2] {
+        stream.first_chunk().copied().unwrap_or_default()
+    }
+
+    /// The result of a sum plus 128, by its multiplier and shift, if it has them.
+    fn result(sum: i32, scale: Option<u32>, shift: u32, largest: u32) -> i32 {
+        let value = match scale {
+            Some(scale) => {
+                let product = (i64::from(sum) * i64::from(scale & 0xffff)) >> 16;
+                let half = 1i64 << (scale >> 16).saturating_sub(1).min(31);
+                ((product + half) >> (scale >> 16).min(32)) as i32 + shift as i32
+            }
+            None => sum.wrapping_shr(shift),
+        };
+        value.min(largest as i32).max(0)
+    }
+
+    /// Hands every output's number, sum and scale to `store`. A stream that is too short ends it.
     fn row(
         mut stream: &[u32],
         form: Form,
         x: &[i32],
         [inputs, outputs, group]: [usize; 3],
-        mut store: impl FnMut(usize, i32),
+        mut store: impl FnMut(usize, i32, Option<u32>),
     ) {
         let Some((&sum, x)) = x.split_first() else { return };
-        let Some(&[shift, largest]) = stream.split_off(..2) else { return };
+        let Some(_) = stream.split_off(..2) else { return };
         let correction = sum.wrapping_mul(form.offset());
         let before = if form.bits == 16 { 0 } else { left_out(inputs) };
         for first in (0..outputs).step_by(group.max(1)) {
@@ -303,15 +356,7 @@ pub(super) mod portable {
                         accumulator(o).wrapping_sub(above << bits).wrapping_sub(correction)
                     }
                 };
-                let value = match scales.get(o) {
-                    Some(scale) => {
-                        let product = (i64::from(sum) * i64::from(scale & 0xffff)) >> 16;
-                        let half = 1i64 << (scale >> 16).saturating_sub(1).min(31);
-                        ((product + half) >> (scale >> 16).min(32)) as i32 + shift as i32
-                    }
-                    None => sum.wrapping_shr(shift),
-                };
-                store(first + o, value.min(largest as i32).max(0));
+                store(first + o, sum, scales.get(o).copied());
             }
         }
     }
@@ -323,6 +368,13 @@ mod asm {
     use crate::arch::armv6m::left_out;
     use core::arch::naked_asm;
 
+    /// What is written: results as they are.
+    pub(super) const INTEGERS: usize = 0;
+    /// Results plus 128, whose sum is given.
+    pub(super) const BYTES: usize = 1;
+    /// Sums.
+    pub(super) const SUMS: usize = 2;
+
     /// One row; gives the sum of the results plus 128.
     #[inline(always)]
     pub(super) fn row<
@@ -332,16 +384,16 @@ mod asm {
         const G: usize,
         const FORM: u32,
         const X: usize,
-        const BYTES: bool,
+        const WRITTEN: usize,
     >(
         stream: &[u32; N],
         x: &[i32; X],
         y: *mut u8,
     ) -> i32 {
-        let shape = const { &shape(I, O, G, Form::unpack(FORM)) };
+        let shape = const { &shape(I, if WRITTEN == SUMS { 4 * O } else { O }, G, Form::unpack(FORM)) };
         // SAFETY: by the sizes in the types, which the caller has checked, the assembly reads the stream and X words, and
         // writes O results.
-        unsafe { gemm::<G, FORM, BYTES>(stream.as_ptr(), x.as_ptr(), y, shape) }
+        unsafe { gemm::<G, FORM, WRITTEN>(stream.as_ptr(), x.as_ptr(), y, shape) }
     }
 
     /// What the assembly is told of a layer. The order of the fields is the assembly's.
@@ -349,7 +401,7 @@ mod asm {
     pub(super) struct Shape {
         /// Number of inputs.
         inputs: usize,
-        /// Results to write.
+        /// Bytes of results to write.
         outputs: usize,
         /// Inputs that the first round leaves out.
         left_out: usize,
@@ -485,7 +537,7 @@ mod asm {
     /// `stream` holds the constants for the results of `shape`; `x` has the sum and the inputs, `y` the results of it.
     /// `stream` and `x` are aligned to four bytes.
     #[unsafe(naked)]
-    pub(super) unsafe extern "C" fn gemm<const G: usize, const FORM: u32, const BYTES: bool>(
+    pub(super) unsafe extern "C" fn gemm<const G: usize, const FORM: u32, const WRITTEN: usize>(
         stream: *const u32,
         x: *const i32,
         y: *mut u8,
@@ -596,7 +648,11 @@ mod asm {
             "mov r8, r5",
             "mov r9, r3",
             "movs r4, r7",
+            ".if {sums}",
+            "adds r4, #({g} * 4)",
+            ".else",
             "adds r4, #{g}",
+            ".endif",
             "ldr r3, [sp, #({g} * 4 + 12)]",
             "cmp r4, r3",
             "bls 4f",
@@ -605,6 +661,9 @@ mod asm {
             "mov r12, r4",
             "5:",
             "ldm r1!, {{r4}}",
+            ".if {sums}",
+            "stm r7!, {{r4}}",
+            ".else",
             ".if {scaled}",
             ".if {time} == 2",
             "cmp r4, #0",
@@ -650,13 +709,14 @@ mod asm {
             "bics r4, r3",
             ".endif",
             "6:",
-            ".if {bytes}",
+            ".if {integers}",
             "adds r4, #128",
             ".else",
             "add r9, r4",
             ".endif",
             "strb r4, [r7]",
             "adds r7, #1",
+            ".endif",
             "cmp r7, r12",
             "bne 5b",
             "mov r3, r9",
@@ -692,7 +752,8 @@ mod asm {
             scaled = const Form::unpack(FORM).scaled as usize,
             powers = const Form::unpack(FORM).powers as usize,
             far = const far(G, Form::unpack(FORM)) as usize,
-            bytes = const BYTES as usize,
+            integers = const (WRITTEN == INTEGERS) as usize,
+            sums = const (WRITTEN == SUMS) as usize,
         )
     }
 }

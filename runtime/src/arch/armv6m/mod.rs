@@ -12,7 +12,7 @@ mod offset;
 mod operand;
 
 pub use gemm::{EIGHT, Gemm, GemmBytes, LIST, eights, last, left_out, stream_len};
-pub use gemm_packed::{Form, GemmPacked, GemmPackedBytes};
+pub use gemm_packed::{Form, GemmPacked, GemmPackedBytes, GemmPackedSums};
 pub use list::{List, Listed};
 pub use offset::Offset;
 pub use operand::Operand;
@@ -55,7 +55,7 @@ fn bytes(y: &mut [i32]) -> Option<impl FnMut(usize, i32)> {
 #[cfg(all(feature = "dynamic", not(tinymlp_arch = "armv6m")))]
 pub mod dynamic {
     pub use super::gemm::portable::{gemm, gemm_bytes};
-    pub use super::gemm_packed::portable::{gemm_packed, gemm_packed_bytes};
+    pub use super::gemm_packed::portable::{gemm_packed, gemm_packed_bytes, gemm_packed_sums};
     pub use super::list::list;
     pub use super::offset::offset;
 }

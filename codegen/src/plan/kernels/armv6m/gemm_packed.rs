@@ -3,11 +3,11 @@
 use super::gemm::{Skip, Time, multiplier_shifts};
 use crate::plan::Type;
 use crate::plan::cost::{Cost, Function, Instructions, Seen};
-use crate::plan::kernels::{self, Buffer, Constant, Field, Fields, Kernel, packed_format};
+use crate::plan::kernels::{self, Buffer, Constant, Dense, Field, Fields, Kernel, packed_format};
 use tinymlp::arch::armv6m::{Form, dynamic, left_out, words};
 use tinymlp::kernels::{POWER_OF_TWO, weight_code};
 
-/// See [`tinymlp::arch::armv6m::GemmPacked`] and `GemmPackedBytes`.
+/// See [`tinymlp::arch::armv6m::GemmPacked`], `GemmPackedBytes` and `GemmPackedSums`.
 #[derive(Clone, Debug)]
 pub struct GemmPacked {
     rows: usize,
@@ -16,8 +16,18 @@ pub struct GemmPacked {
     group: usize,
     stream: Vec<u32>,
     form: Form,
+    written: Written,
+}
+
+/// What a layer writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// Results as they are.
+    Integers,
     /// Results in bytes for the next layer.
-    bytes: bool,
+    Bytes,
+    /// Sums.
+    Sums,
 }
 
 /// How the weights of a layer are stored.
@@ -43,12 +53,14 @@ fn common_shift(from: &kernels::Gemm) -> Option<u32> {
 }
 
 impl GemmPacked {
-    /// Storages of every form that computes the layer, with the operand within these limits.
-    pub fn forms(from: &kernels::Gemm, x: (i32, i32)) -> Vec<Storage> {
+    /// Storages of every form that computes the layer, with the operand within these limits; none where it has masks.
+    pub fn forms(from: Dense, x: (i32, i32)) -> Vec<Storage> {
+        let Dense { layer: from, masks: None, sums } = from else { return Vec::new() };
         let limits = from.limits;
         let shift = common_shift(from);
         let scaled = from.shift == 0 && multiplier_shifts(&from.multiplier).is_some();
-        if limits.ty != Type::I8 || limits.min != Type::I8.limits().0 || shift.is_none() && !scaled {
+        let scales = limits.ty == Type::I8 && limits.min == Type::I8.limits().0 && (shift.is_some() || scaled);
+        if !sums && !scales {
             return Vec::new();
         }
         // With what a layer that is only shifted has added before.
@@ -80,11 +92,14 @@ impl GemmPacked {
     }
 
     /// The layer `from`, in one of its [forms](Self::forms).
-    pub fn new(from: &kernels::Gemm, storage: Storage, bytes: bool, skip: Skip, time: Time) -> Self {
+    pub fn new(from: &kernels::Gemm, storage: Storage, written: Written, skip: Skip, time: Time) -> Self {
         let Storage { bits, pairs, powers } = storage;
         let kernels::Gemm { rows, inputs, outputs, ref weight, ref bias, ref multiplier, limits, .. } = *from;
         let shift = common_shift(from);
-        let form = Form { bits, pairs, skip: skip as usize, time: time as usize, scaled: shift.is_none(), powers };
+        let sums = written == Written::Sums;
+        let time = if sums { Time::Constant } else { time };
+        let scaled = !sums && shift.is_none();
+        let form = Form { bits, pairs, skip: skip as usize, time: time as usize, scaled, powers };
         let group = form.group(outputs);
         // For operands that are 128 larger.
         let bias_of = |o: usize| {
@@ -95,7 +110,10 @@ impl GemmPacked {
         };
         let shifts = multiplier_shifts(multiplier).unwrap_or_default();
         let zero_point = (limits.zero_point + 128) as u32;
-        let mut stream = vec![shift.unwrap_or(zero_point), (limits.max + 128) as u32];
+        let mut stream = match written {
+            Written::Sums => vec![0; 2],
+            _ => vec![shift.unwrap_or(zero_point), (limits.max + 128) as u32],
+        };
         for first in (0..outputs).step_by(group) {
             let end = (first + group).min(outputs);
             let biases: Vec<i32> = (first..first + group).map(bias_of).collect();
@@ -134,7 +152,7 @@ impl GemmPacked {
                 stream.extend((first..first + group).map(|o| if o < outputs { scale(o) } else { 1 << 16 }));
             }
         }
-        Self { rows, inputs, outputs, group, stream, form, bytes }
+        Self { rows, inputs, outputs, group, stream, form, written }
     }
 }
 
@@ -210,7 +228,7 @@ impl GemmPacked {
             true => case.negative * 5.0 + (1.0 - case.negative) * (2.0 + scaled_result),
             false => scaled_result,
         };
-        let results = n(self.outputs) * (1.0 + result + 5.0);
+        let results = n(self.outputs) * if self.written == Written::Sums { 4.0 } else { 1.0 + result + 5.0 };
         // The end of the last group may be that of y.
         let clipped = if self.outputs.is_multiple_of(g) { 0.0 } else { 1.0 };
         let after = 3 + 1 + 1 + 2;
@@ -262,7 +280,7 @@ impl GemmPacked {
         };
         let relu = if time == 2 && scaled { 5 } else { 0 };
         let limit = if time == 0 { 6 } else { 5 };
-        let results = 1 + relu + scale + limit + 1 + 4;
+        let results = if self.written == Written::Sums { 4 } else { 1 + relu + scale + limit + 1 + 4 };
         let table = if powers { 16 } else { 2 };
         2 * (call + begin + round + packed + spread + 14 + results + 7 + 8) + table
     }
@@ -280,7 +298,11 @@ impl GemmPacked {
 
 impl Kernel for GemmPacked {
     fn op(&self) -> &'static str {
-        if self.bytes { "GemmPackedBytes" } else { "GemmPacked" }
+        match self.written {
+            Written::Integers => "GemmPacked",
+            Written::Bytes => "GemmPackedBytes",
+            Written::Sums => "GemmPackedSums",
+        }
     }
 
     fn module(&self) -> &'static str {
@@ -300,7 +322,11 @@ impl Kernel for GemmPacked {
                     let y = &mut y[r * self.outputs..(r + 1) * self.outputs];
                     dynamic::gemm_packed(&self.stream, self.form, x, [self.inputs, self.group], y);
                 }
-                _ => unreachable!("the layer gives words or int8"),
+                Buffer::I32(y) => {
+                    let y = &mut y[r * self.outputs..(r + 1) * self.outputs];
+                    dynamic::gemm_packed_sums(&self.stream, self.form, x, [self.inputs, self.group], y);
+                }
+                _ => unreachable!("the layer gives words, int8 or sums"),
             }
         }
     }
@@ -315,7 +341,7 @@ impl Kernel for GemmPacked {
     }
 
     fn views(&self) -> Vec<Vec<usize>> {
-        let y = if self.bytes { words(self.outputs) } else { self.outputs };
+        let y = if self.written == Written::Bytes { words(self.outputs) } else { self.outputs };
         vec![vec![self.rows, words(self.inputs)], vec![self.rows, y]]
     }
 

@@ -6,6 +6,6 @@ mod list;
 mod offset;
 
 pub use gemm::{Gemm, Skip, Time, multiplier_shifts};
-pub use gemm_packed::{GemmPacked, Storage};
+pub use gemm_packed::{GemmPacked, Storage, Written};
 pub use list::List;
 pub use offset::Offset;
