@@ -86,7 +86,7 @@ fn bytes(layer: &Layer, target: Target) -> Option<Gemm> {
 }
 
 /// The kernels with packed weights or sums of two bytes that take a layer: of every storage, the one with the fewest
-/// instructions in the mean. Weights of eight bits with sums of three bytes are for layers whose sums are the result.
+/// instructions in the mean. Weights of eight bits with sums of three bytes are for layers that nothing else takes.
 fn packed(layer: &Layer, target: Target) -> Vec<GemmPacked> {
     if !layer.sums && layer.y.quant.ty != Type::I8 {
         return Vec::new();
@@ -97,8 +97,9 @@ fn packed(layer: &Layer, target: Target) -> Vec<GemmPacked> {
         let kernels = skips(layer, target).filter_map(kernel);
         kernels.min_by(|a, b| a.mean(&layer.seen).total_cmp(&b.mean(&layer.seen)))
     };
+    let only = layer.sums || !takes_bytes(layer);
     let kernels = Storage::all(&layer.gemm.weight).into_iter().filter_map(best);
-    kernels.filter(|kernel| layer.sums || kernel.bits() < 8 || kernel.narrow()).collect()
+    kernels.filter(|kernel| only || kernel.bits() < 8 || kernel.narrow()).collect()
 }
 
 #[cfg(test)]
@@ -135,7 +136,7 @@ mod tests {
         #[test]
         fn packed_weights_give_the_same(
             case in tests::cases(40, 40), format in prop::sample::select(Format::ALL.to_vec()), common: bool, bits in 1..=8u32,
-            ends: bool, skip: bool, short: bool,
+            ends: bool, skip: bool, short: bool, shift in 0..6u32,
         ) {
             let mut case = tests::of_format(tests::short(case, common), format);
             let highest = ((1i32 << bits) - 129) as i8;
@@ -146,6 +147,9 @@ mod tests {
             if short {
                 case.gemm.limits.zero_point = -128;
             }
+            // Sums of few bits are raised.
+            case.gemm.shift = shift;
+            case.gemm.bias.iter_mut().for_each(|bias| *bias >>= shift);
             let sums = GemmSums { layer: case.gemm.clone() };
             for storage in Storage::all(&case.gemm.weight) {
                 let kernel = |sums| {

@@ -124,7 +124,7 @@ fn measure(arguments: &Arguments, boards: &[Board], models: &[Model], variants: 
     let mut measured = Measured { rows: Vec::new(), peers: Vec::new(), failures: Vec::new() };
     for model in models {
         let mut macs = 0;
-        for variant in variants {
+        for variant in variants.iter().filter(|variant| variant.takes(model)) {
             let mut prepared = BTreeMap::new();
             for board in boards {
                 let kernels = board.kernels();

@@ -157,7 +157,7 @@ fn markdown(rows: &[Row], rustc: &str) -> String {
     let is_shipped = |row: &&Row| row.model.starts_with("shipped-");
     let only_shipped = rows.iter().all(|row| is_shipped(&row));
     let models: Vec<&str> = rows.iter().filter(|r| only_shipped || !is_shipped(r)).map(|r| r.model.as_str()).collect();
-    let names: Vec<&str> = variants::ALL.iter().map(|v| v.name).collect();
+    let names: Vec<&str> = variants::ALL.iter().filter(|v| v.models.is_empty()).map(|v| v.name).collect();
     for model in distinct(models.into_iter()) {
         let of_model: Vec<&Row> = rows.iter().filter(|row| row.model == model).collect();
         let macs = of_model

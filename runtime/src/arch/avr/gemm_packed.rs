@@ -12,7 +12,7 @@ use core::fmt;
 ///
 /// An input is used as `v = x + 128`. Products are added up in two or three bytes, modulo 2^16 or 2^24: the code
 /// generator proves from the weights and the limits of the inputs that the sums of products fit. The bias is added
-/// afterwards, in three bytes, which have to fit as well.
+/// afterwards, in three bytes, which have to fit as well, and once more times `2^raise`, which results are of.
 ///
 /// Weights are stored without a sign, each with an offset, which the sum of all `v` takes back.
 ///
@@ -61,6 +61,9 @@ pub struct PackedForm {
     pub skip: bool,
     /// Whether results of negative sums are taken for `min` without a multiplication; `zero_point <= min` is required.
     pub short: bool,
+    /// The exponent of the power of two that sums are multiplied by before they are scaled: of few bits, they may be
+    /// smaller than results. 0 to 15.
+    pub raise: u8,
     /// See [`Gemm`](super::Gemm); 0 to 7, or [`Form::EACH`](super::Form::EACH).
     pub shift: u8,
     /// Added to every result.
@@ -82,6 +85,7 @@ impl PackedForm {
             | (self.zero_point as u8 as u64) << 16
             | (self.min as u8 as u64) << 24
             | (self.max as u8 as u64) << 32
+            | (self.raise as u64) << 40
     }
 
     /// From [`PackedForm::pack`].
@@ -97,6 +101,7 @@ impl PackedForm {
             zero_point: (form >> 16) as i8,
             min: (form >> 24) as i8,
             max: (form >> 32) as i8,
+            raise: (form >> 40 & 15) as u8,
         }
     }
 
@@ -157,6 +162,7 @@ impl PackedForm {
             && (self.group as usize).is_multiple_of(self.unit())
             && self.group as usize <= self.largest()
             && matches!((self.bits, self.powers), (2 | 4 | 8, false) | (4, true))
+            && self.raise < 16
             && self.shift <= EACH
             && self.min <= self.max
             && (!self.short || self.zero_point <= self.min)
@@ -233,7 +239,7 @@ pub(super) mod portable {
     /// One row of [`GemmPacked`](super::GemmPacked): as many results as `y` has. A stream that is too short ends it.
     pub fn gemm_packed(stream: &[u8], x: &[i8], form: PackedForm, y: &mut [i8]) {
         let limits = [form.zero_point, form.min, form.max];
-        row(stream, x, form, y, |sum, stream| requantized(sum, form.shift, limits, stream));
+        row(stream, x, form, y, |sum, stream| requantized(sum << form.raise << 8 >> 8, form.shift, limits, stream));
     }
 
     /// One row of [`GemmPackedSums`](super::GemmPackedSums), as [`gemm_packed`].
@@ -867,6 +873,11 @@ mod asm {
                 "st X+, r20",
                 "ret",
                 ".else",
+                ".rept {raise}",
+                "lsl r18",
+                "rol r19",
+                "rol r20",
+                ".endr",
                 store_result!(),
                 ".endif",
                 "60:",
@@ -896,6 +907,7 @@ mod asm {
                 frame = const begins(PackedForm::unpack(FORM)) + 8,
                 sums = const SUMS as u8,
                 short = const PackedForm::unpack(FORM).short as u8,
+                raise = const PackedForm::unpack(FORM).raise,
                 shift = const PackedForm::unpack(FORM).shift,
                 scale = const scale(PackedForm::unpack(FORM).shift),
                 zero_point = const PackedForm::unpack(FORM).zero_point,

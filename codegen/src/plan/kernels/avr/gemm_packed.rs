@@ -60,6 +60,7 @@ impl GemmPacked {
             narrow: true,
             skip,
             short: false,
+            raise: 0,
             shift: 0,
             zero_point: 0,
             min: 0,
@@ -71,13 +72,12 @@ impl GemmPacked {
             form.zero_point = i8::try_from(limits.zero_point).ok()?;
             form.min = i8::try_from(limits.min).ok()?;
             form.max = i8::try_from(limits.max).ok()?;
-            if shift != 0 {
-                return None;
-            }
+            form.raise = u8::try_from(shift).ok().filter(|&shift| shift < 16)?;
         }
-        // The sums with their bias have three bytes.
+        // The sums with their bias have three bytes, raised as they are scaled.
         for o in 0..outputs {
-            let sum = layer.sums(o, (Type::I8.limits().0, highest));
+            let (low, high) = layer.sums(o, (Type::I8.limits().0, highest));
+            let sum = (low << form.raise, high << form.raise);
             let scaled = || multiplier.get(o).is_some_and(|&m| scales_to_16_bits(sum, m));
             if sum.0 < -(1 << 23) || sum.1 >= 1 << 23 || !sums && !scaled() {
                 return None;
@@ -224,7 +224,7 @@ impl GemmPacked {
             + if pairs > 0 { 1 + pairs * (2 * bytes + 3 + solve) } else { 0 }
             + if singles > 0 { 1 + singles * (bytes + 3) } else { 0 };
         let after = group * bytes + 2 + 4 + taken + 5 + 1;
-        let result = if self.sums { 7.0 } else { self.end().instructions(case) };
+        let result = if self.sums { 7.0 } else { n(3 * usize::from(form.raise)) + self.end().instructions(case) };
         let result = n(3 + 3 * (1 - wide) + 6) + result;
         let none = groups * group - self.outputs;
         n(begin + times + end - 1)
@@ -271,7 +271,7 @@ impl GemmPacked {
         let after = group * bytes + 2 + 4 + taken + 6;
         let end = self.frame() + 1 + self.saved() + 2;
         let result = 4 + 3 * (1 - wide) + 6;
-        let stored = if self.sums { 14 } else { self.end().code() };
+        let stored = if self.sums { 14 } else { 6 * usize::from(form.raise) + self.end().code() };
         2 * (begin + before + inputs + after + end + solve + result) + stored
     }
 
