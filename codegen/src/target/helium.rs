@@ -56,7 +56,7 @@ mod tests {
     fn the_small_mode_packs() {
         let op = |format, mode| {
             let case = tests::of_format(tests::case(64, 16, |_| false), format);
-            tests::ops(&tests::compare(&Helium, &case, Target { core: Core::Helium, mode, constant_time: false }))
+            tests::compare(&Helium, &case, Target { core: Core::Helium, mode, constant_time: false })[0].op()
         };
         for format in [Format::Int4, Format::Ternary] {
             assert_eq!(op(format, Mode::Size), "GemmPacked");

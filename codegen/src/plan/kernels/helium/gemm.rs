@@ -241,7 +241,10 @@ mod tests {
             let sums = kernels::GemmSums { layer };
             prop_assert_eq!(sums_of(&Gemm::new(sums.dense().unwrap(), x_ty).unwrap(), &sums, &x), sums_of(&sums, &sums, &x));
         }
+    }
 
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
         fn weights_of_four_bits_give_the_same((layer, _, x) in layers(), wide: bool) {
             let mut layer = layer;
