@@ -123,9 +123,7 @@ pub(super) fn lower(q: &mut Quantizer, k: usize, node: &Node, weight: &[f32], bi
             )
             .help("calibrate with data that exercises the layer, or make it int16"));
     };
-    if shift == 0 {
-        scale::shorten(&mut multiplier, &bounds, f64::from(y.limits().1 - y.limits().0));
-    }
+    scale::shorten(&mut multiplier, shift, &bounds, f64::from(y.limits().1 - y.limits().0));
     (layer.multiplier, layer.shift, layer.limits) = (multiplier, shift, limits);
     match masks {
         Some(masks) => q.push(k, GemmMasked { layer, masks, sums: false }, vec![input], output, Some(bound + half)),

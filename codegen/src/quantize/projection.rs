@@ -77,7 +77,7 @@ pub fn projection(weight: &[f32], bias: &[f32], span: usize, hashes: usize, y: Q
     };
     if shift == 0 {
         let bounds = vec![found.bound; outputs];
-        scale::shorten(&mut multiplier, &bounds, f64::from(y.limits().1 - y.limits().0));
+        scale::shorten(&mut multiplier, 0, &bounds, f64::from(y.limits().1 - y.limits().0));
     }
     (found.multiplier, found.shift) = (multiplier, shift);
     Ok(found)

@@ -29,11 +29,11 @@ pub(super) fn multipliers(factors: &[f64], bound: i64) -> Option<(Vec<i32>, u32)
     Some((factors.iter().map(multiplier).collect(), shift))
 }
 
-/// Rounds multipliers (of shift 0) to 16 significant bits and to multiples of 256, if no result moves by more than 1/16
+/// Rounds multipliers to 16 significant bits and to multiples of 256, if no result moves by more than 1/16
 /// step for that: targets without a wide multiply, and those that keep two sums in one register, are then exact. The
 /// bits are those of the largest multiplier, which is the cheaper for targets, or else each multiplier's own. `bounds`
-/// are those of the accumulators, `steps` is the number of steps from the smallest result to the largest.
-pub(super) fn shorten(multipliers: &mut [i32], bounds: &[i64], steps: f64) {
+/// are those of the accumulators, `shift` is that of the multipliers, `steps` is the number of steps from the smallest result to the largest.
+pub(super) fn shorten(multipliers: &mut [i32], shift: u32, bounds: &[i64], steps: f64) {
     let largest = multipliers.iter().copied().max().unwrap_or(0);
     for own in [false, true] {
         let short = |m: i32| {
@@ -42,7 +42,7 @@ pub(super) fn shorten(multipliers: &mut [i32], bounds: &[i64], steps: f64) {
             ((i64::from(m) + (1 << (cut - 1))) >> cut) << cut
         };
         let moved = |m: i32, bound: i64| {
-            let results = (bound as f64 * f64::from(m) / 4_294_967_296.0).min(steps);
+            let results = (bound as f64 * f64::from(m) * 2f64.powi(shift as i32 - 32)).min(steps);
             if m == 0 { 0.0 } else { results * (short(m) - i64::from(m)).abs() as f64 / f64::from(m) }
         };
         let fits = |(&m, &bound): (&i32, &i64)| moved(m, bound) <= 1.0 / 16.0 && short(m) <= i64::from(i32::MAX);
