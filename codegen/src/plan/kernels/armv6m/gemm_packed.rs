@@ -57,7 +57,7 @@ impl GemmPacked {
     pub fn forms(from: Dense, x: (i32, i32)) -> Vec<Storage> {
         let Dense { layer: from, masks: None, sums } = from else { return Vec::new() };
         let limits = from.limits;
-        let shift = common_shift(from);
+        let shift = if sums { None } else { common_shift(from) };
         let scaled = from.shift == 0 && multiplier_shifts(&from.multiplier).is_some();
         let scales = limits.ty == Type::I8 && limits.min == Type::I8.limits().0 && (shift.is_some() || scaled);
         if !sums && !scales {
@@ -95,8 +95,9 @@ impl GemmPacked {
     pub fn new(from: &kernels::Gemm, storage: Storage, written: Written, skip: Skip, time: Time) -> Self {
         let Storage { bits, pairs, powers } = storage;
         let kernels::Gemm { rows, inputs, outputs, ref weight, ref bias, ref multiplier, limits, .. } = *from;
-        let shift = common_shift(from);
         let sums = written == Written::Sums;
+        // Sums are neither shifted nor rounded.
+        let shift = if sums { None } else { common_shift(from) };
         let time = if sums { Time::Constant } else { time };
         let scaled = !sums && shift.is_none();
         let form = Form { bits, pairs, skip: skip as usize, time: time as usize, scaled, powers };
