@@ -70,7 +70,7 @@ impl Gemm {
         let mut stream = Vec::new();
         for first in (0..outputs).step_by(4) {
             let group = first..(first + 4).min(outputs);
-            let bias = |o: usize| match content.packed && o % 2 == 0 {
+            let bias = |o: usize| match content.packed && o.is_multiple_of(2) {
                 true => layer.bias[o].wrapping_mul(FIRST as i32),
                 false => layer.bias[o],
             };
