@@ -5,7 +5,7 @@ use crate::graph::expr::Unary;
 use crate::graph::{Expr, Graph, Kind, Node, Op};
 
 /// A multilayer perceptron with ReLUs between its layers, of the given numbers of inputs, hidden units and outputs. Its
-/// input `x` is scaled, each feature by itself, so that all but the lowest and the highest twentieth of `rows` is 0 to 1; its
+/// input `x` is scaled, each feature by itself, so that all but the lowest and the highest 3 % of `rows` is 0 to 1; its
 /// output is `logits`. The layers `fc1`, `fc2` .. have weights of 0, for
 /// [`Tuner::from_scratch`](super::Tuner::from_scratch).
 ///

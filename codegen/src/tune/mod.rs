@@ -42,7 +42,7 @@ use train::{Batch, Numbers, Run, Schedule, Shifts};
 const CALIBRATION: usize = 4096;
 
 /// Share of a feature's values at each end that its range leaves out.
-const TAIL: f64 = 0.05;
+const TAIL: f64 = 0.03;
 
 /// Where most of a feature's values lie: of few bits, none is to be spent on outliers. All of them, if most are the same.
 fn ends(values: impl Iterator<Item = f32>) -> (f32, f32) {
@@ -153,11 +153,11 @@ impl<'g> Tuner<'g> {
         }
     }
 
-    /// Tunes what is quantized already, such as a point of a search: its input, formats, scales to begin with, masks,
-    /// truncated results and biases are those of this quantization instead of this tuner's.
+    /// Tunes what is quantized already, such as a point of a search: its inputs and layers begin with what this says of
+    /// them, and keep all of it but scales and biases. The class is chosen exactly.
     #[must_use]
     pub fn quantized(mut self, base: Config) -> Self {
-        self.base = Some(base);
+        self.base = Some(Config { argmax: None, ..base });
         self
     }
 
@@ -516,7 +516,8 @@ impl Session<'_> {
                 .map_err(failed)
         };
         let (untuned_training, untuned) = (measure(run.training)?.0, measure(run.validation)?.0);
-        let best = run.train(&parameters, Some((arithmetic.clone(), &fixed)), &mut self.rng(restart, 1)).map_err(failed)?;
+        let best =
+            run.train(&parameters, Some((arithmetic.clone(), &fixed)), &mut self.rng(restart, 1)).map_err(failed)?;
         Ok(Candidate { parameters, arithmetic, untuned, untuned_training, best })
     }
 
