@@ -669,17 +669,18 @@ impl Session<'_> {
         quantize(graph, &calibration, &Options { config: config.clone(), ..Options::default() })
     }
 
-    /// The numbers of the inputs, as given, or over what the training rows have: all of it in 8 bits, and what [`ends`]
-    /// leaves of each feature in fewer.
+    /// The numbers of the inputs, as given, or over what the training rows have; in fewer than 8 bits over what [`ends`]
+    /// leaves of each feature, of all rows, as [`mlp`] has it: what that scales to 0 .. 1 begins at 0, and takes masks.
     fn input_config(&self) -> Result<Config> {
         if let Some(base) = self.tuner.base.as_ref().filter(|base| !base.inputs.is_empty()) {
             return Ok(Config { inputs: base.inputs.clone(), ..Config::default() });
         }
         let graph = &self.network.graph;
-        let mut rows = self.rows.filtered(|row| self.split.training.binary_search(&row).is_ok());
-        if self.tuner.input_bits < 8 {
-            rows = rows.clamped(|column| ends(column.iter().copied()));
-        }
+        let rows = if self.tuner.input_bits < 8 {
+            self.rows.clamped(|column| ends(column.iter().copied()))
+        } else {
+            self.rows.filtered(|row| self.split.training.binary_search(&row).is_ok())
+        };
         let calibration = calibrate(graph, &rows, StuckColumns::Allowed)?;
         let config = Config { input_bits: Some(self.tuner.input_bits), ..Config::default() };
         let options = Options { config, headroom: 0.0, observer: RangeObserver::MinMax, ..Options::default() };
