@@ -53,23 +53,54 @@ pub fn neuron(layer: &Layer, output: usize, digits: Digits) -> usize {
     if low == high || rectified && high <= 0 {
         return 0;
     }
-    let mut trees = [Tree::new(), Tree::new()];
-    let constant = layer.constant(output);
-    trees[usize::from(constant < 0)].add(u64::from(constant.unsigned_abs()), 0);
-    for (_, w, mask) in layer.summands(output) {
-        let live = u64::from(mask & layer.live());
-        let (same, other) = match digits {
+    Trees::new(layer, output, digits).adders()
+}
+
+/// What a neuron adds, from which single summands can be taken away.
+#[derive(Clone, Debug)]
+pub(crate) struct Trees {
+    /// Of the positive and of the negative summands.
+    trees: [Tree; 2],
+    digits: Digits,
+}
+
+impl Trees {
+    /// Of an output.
+    pub(crate) fn new(layer: &Layer, output: usize, digits: Digits) -> Self {
+        let mut all = Self { trees: [Tree::new(), Tree::new()], digits };
+        let constant = layer.constant(output);
+        all.trees[usize::from(constant < 0)].add(u64::from(constant.unsigned_abs()), 0);
+        for (_, w, mask) in layer.summands(output) {
+            all.each(w, |tree, place| tree.add(u64::from(mask & layer.live()), place));
+        }
+        all
+    }
+
+    /// The same without these bits of the operand of a weight, which have to be there.
+    #[cfg(any(feature = "search", test))]
+    pub(crate) fn without(&self, w: i8, bits: u8) -> Self {
+        let mut all = self.clone();
+        all.each(w, |tree, place| tree.remove(bits.into(), place));
+        all
+    }
+
+    /// Calls `f` with the tree and the place of each digit of a weight.
+    fn each(&mut self, w: i8, mut f: impl FnMut(&mut Tree, u32)) {
+        let (same, other) = match self.digits {
             Digits::Binary => (w.unsigned_abs().into(), 0),
             Digits::Signed => signed_digits(w.unsigned_abs().into()),
         };
         for (ones, negative) in [(same, w < 0), (other, w > 0)] {
-            (0..u32::BITS).filter(|place| ones >> place & 1 == 1).for_each(|place| {
-                trees[usize::from(negative)].add(live, place);
-            });
+            let places = (0..u32::BITS).filter(|place| ones >> place & 1 == 1);
+            places.for_each(|place| f(&mut self.trees[usize::from(negative)], place));
         }
     }
-    let width = trees.iter().map(Tree::width).max().unwrap_or(0) as usize + 1;
-    trees.into_iter().map(Tree::reduce).sum::<usize>() + width
+
+    /// Full adders of both trees and of what takes one from the other.
+    pub(crate) fn adders(&self) -> usize {
+        let width = self.trees.iter().map(Tree::width).max().unwrap_or(0) as usize + 1;
+        self.trees.iter().map(Tree::reduce).sum::<usize>() + width
+    }
 }
 
 /// One a bit of every comparison.
@@ -108,22 +139,30 @@ impl Tree {
         ones.for_each(|column| self.columns[column] += 1);
     }
 
+    /// The opposite of [`Tree::add`].
+    #[cfg(any(feature = "search", test))]
+    fn remove(&mut self, live: u64, places: u32) {
+        let bits = live << places;
+        self.most -= bits;
+        let ones = (0..self.columns.len()).filter(|column| bits >> column & 1 == 1);
+        ones.for_each(|column| self.columns[column] -= 1);
+    }
+
     fn width(&self) -> u32 {
         u64::BITS - self.most.leading_zeros()
     }
 
     /// Full adders until no column has more than two bits.
-    fn reduce(mut self) -> usize {
-        let mut adders = 0;
-        for column in 0..self.columns.len() {
-            while self.columns[column] >= 3 {
-                let own = self.columns[column] / 3;
-                self.columns[column] -= 2 * own;
-                if let Some(next) = self.columns.get_mut(column + 1) {
-                    *next += own;
-                }
-                adders += own;
+    fn reduce(&self) -> usize {
+        let (mut adders, mut carries) = (0, 0);
+        for bits in self.columns {
+            let mut bits = bits + std::mem::take(&mut carries);
+            while bits >= 3 {
+                let own = bits / 3;
+                bits -= 2 * own;
+                carries += own;
             }
+            adders += carries;
         }
         adders
     }
@@ -162,6 +201,20 @@ mod tests {
         assert_eq!(sums(&[1, 1, 1], 0, &[1, 3, 7]), 2 + 5);
         // A summand that is left out is not there.
         assert_eq!(sums(&[1, 1, 64], 0, &[15, 15, 0]), 6);
+    }
+
+    #[test]
+    fn bits_are_taken_away_as_if_they_had_never_been_there() {
+        let (weight, masks) = ([1, -7, 64, 3, 5], [15, 15, 7, 3, 12]);
+        for digits in [Digits::Binary, Digits::Signed] {
+            let all = Trees::new(&layer(&weight, -9, &masks, Activation::Sums), 0, digits);
+            for (input, bits) in [(1, 15), (1, 4), (2, 1), (4, 8)] {
+                let mut fewer = masks;
+                fewer[input] &= !bits;
+                let expected = neuron(&layer(&weight, -9, &fewer, Activation::Sums), 0, digits);
+                assert_eq!(all.without(weight[input], bits).adders(), expected, "{input} {bits}");
+            }
+        }
     }
 
     #[test]

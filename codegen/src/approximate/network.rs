@@ -631,13 +631,16 @@ impl<'s> Incremental<'s> {
         let layer = &self.network.layers[change.layer];
         let at = change.output * layer.inputs + change.input;
         let (w, mask, zero) = (f64::from(layer.weight[at]), layer.masks[at], i32::from(layer.zero));
-        let term = |x: i16, mask: u8| if mask == 0 { 0 } else { i32::from(x & i16::from(mask)) - zero };
         let x = &self.operands(change.layer)[change.input];
+        let (less, more) = (i16::from(mask), i16::from(change.mask));
+        // A summand that goes takes its part of the operand's zero with it.
+        let zeros = (i32::from(mask != 0) - i32::from(change.mask != 0)) * zero;
         let (mut sum, mut square) = (0i64, 0i64);
-        for &x in x {
-            let moved = i64::from(term(x, change.mask) - term(x, mask));
-            sum += moved;
-            square += moved * moved;
+        for x in x.chunks(BLOCK) {
+            let moved = x.iter().map(|&x| i32::from((x & more) - (x & less)) + zeros);
+            let (s, q) = moved.fold((0, 0), |(sum, square), moved| (sum + moved, square + moved * moved));
+            sum += i64::from(s);
+            square += i64::from(q);
         }
         let rows = x.len().max(1) as f64;
         (w * sum as f64 / rows, w.powi(2) * square as f64 / rows)
@@ -648,16 +651,80 @@ impl<'s> Incremental<'s> {
         layer.checked_sub(1).map_or(&self.samples.columns, |before| &self.activations[before])
     }
 
-    /// Makes a change.
+    /// Makes a change. Only what it reaches is computed anew.
     pub fn apply(&mut self, change: Change) {
-        let layer = &mut self.network.layers[change.layer];
-        layer.masks[change.output * layer.inputs + change.input] = change.mask;
-        let nothing = Network { layers: Vec::new(), last: false, tree: None };
-        let network = std::mem::replace(&mut self.network, nothing);
-        *self = match self.means.take() {
-            Some(means) => Self::balanced(network, self.samples, means),
-            None => Self::new(network, self.samples),
-        };
+        let Change { layer, output, input, mask } = change;
+        let rows = self.samples.len();
+        let mut sums = vec![0; rows];
+        for block in self.samples.blocks() {
+            self.changed(change, 0, block.clone(), &mut sums[block]);
+        }
+        let own = &mut self.network.layers[layer];
+        own.masks[output * own.inputs + input] = mask;
+        self.sums[layer][output] = sums;
+        self.settle(layer, output);
+        let mut next = layer + 1;
+        if next < self.network.layers.len() {
+            // One operand of the next layer is another.
+            let mut y = vec![0; rows];
+            self.network.layers[layer].activate(output, &self.sums[layer][output], &mut y);
+            let before = std::mem::replace(&mut self.activations[layer][output], y);
+            for o in 0..self.network.layers[next].outputs {
+                let reader = &self.network.layers[next];
+                let at = o * reader.inputs + output;
+                let (w, mask) = (reader.weight[at], reader.masks[at]);
+                add(&mut self.sums[next][o], w, (&self.activations[layer][output], mask), (&before, mask));
+                self.settle(next, o);
+            }
+            next += 1;
+        }
+        // All operands of those behind it are.
+        for l in next..self.network.layers.len() {
+            for o in 0..self.network.layers[l - 1].outputs {
+                self.network.layers[l - 1].activate(o, &self.sums[l - 1][o], &mut self.activations[l - 1][o]);
+            }
+            for o in 0..self.network.layers[l].outputs {
+                let operands = &self.activations[l - 1];
+                for block in self.samples.blocks() {
+                    let own = &mut self.sums[l][o][block.clone()];
+                    self.network.layers[l].sums(o, |i| &operands[i][block.clone()], own);
+                }
+                self.settle(l, o);
+            }
+        }
+        self.correct = self.count();
+    }
+
+    /// Moves a bias so that the mean of the sums is kept, if it is to be.
+    fn settle(&mut self, layer: usize, output: usize) {
+        let Some(means) = &self.means else { return };
+        let sums = &mut self.sums[layer][output];
+        let mean = sums.iter().map(|&sum| f64::from(sum)).sum::<f64>() / sums.len().max(1) as f64;
+        let moved = (means[layer][output] - mean).round() as i32;
+        if moved != 0 {
+            let bias = &mut self.network.layers[layer].bias[output];
+            *bias = bias.saturating_add(moved);
+            sums.iter_mut().for_each(|sum| *sum = sum.saturating_add(moved));
+        }
+    }
+
+    /// Rows whose class is their label, by the sums of the last layer.
+    fn count(&self) -> usize {
+        let Some((layer, sums)) = self.network.layers.last().zip(self.sums.last()) else { return 0 };
+        let mut choice = Choice::new(self.network.last);
+        let mut compared = [0; BLOCK];
+        let mut correct = 0;
+        for rows in self.samples.blocks() {
+            let n = rows.len();
+            choice.start(n);
+            for (o, sums) in sums.iter().enumerate() {
+                compared[..n].copy_from_slice(&sums[rows.clone()]);
+                layer.compared(o, &mut compared[..n]);
+                choice.add(o, &compared[..n]);
+            }
+            correct += self.samples.matches(rows, choice.classes());
+        }
+        correct
     }
 
     /// The sums of the changed output, with so much more of a bias.

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use tinymlp_codegen::data::{self, Data, Rows};
 use tinymlp_codegen::graph::Graph;
+use tinymlp_codegen::quantize::config::Config;
 use tinymlp_codegen::report::classes;
 use tinymlp_codegen::tune::{Score, Targets, Tuner, mlp, onnx};
 use tinymlp_codegen::{Builder, Error, Problem, Result};
@@ -35,6 +36,10 @@ pub(super) struct Options {
     /// The float model that was tuned: what --from-scratch or --topology trained.
     #[arg(long, value_name = "FILE.onnx", requires = "scratch")]
     float_output: Option<PathBuf>,
+    /// A JSON file that says how inputs and layers are quantized, such as a point of `search`: the model is tuned again with
+    /// its formats, widths and masks.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["scratch", "weights", "by_output", "input_bits", "truncate"])]
+    quantization: Option<PathBuf>,
     /// Format of weights: int8, int4, ternary, pow2 or pow2-nonzero; of all layers, or of one as LAYER=FORMAT (repeatable).
     #[arg(long, value_name = "[LAYER=]FORMAT", default_value = "pow2")]
     weights: Vec<Weights>,
@@ -167,7 +172,10 @@ pub(super) fn run(options: &Options) -> Result<()> {
     options.float_output.iter().try_for_each(|path| check_output(path))?;
     let rows = Rows::new(&graph, &data, &options.data)?;
     let targets = targets(options, &graph, &rows)?;
-    let tuner = tuner(options, &graph);
+    let mut tuner = tuner(options, &graph);
+    if let Some(file) = &options.quantization {
+        tuner = tuner.quantized(quantization(file)?);
+    }
     let bar = ProgressBar::new(0);
     if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} epochs, {msg}{eta} left") {
         bar.set_style(style);
@@ -228,6 +236,11 @@ fn tuner<'g>(options: &Options, graph: &'g Graph) -> Tuner<'g> {
         tuner = tuner.allow_missing_classes();
     }
     if options.from_scratch || options.topology.is_some() { tuner.from_scratch() } else { tuner }
+}
+
+fn quantization(file: &Path) -> Result<Config> {
+    let cannot = |e| Error::from(Problem::new(file.display().to_string(), format!("cannot be read: {e}")));
+    Config::from_json(&std::fs::read_to_string(file).map_err(cannot)?).map_err(|e| Error::from(e).in_file(file))
 }
 
 fn targets(options: &Options, graph: &Graph, rows: &Rows) -> Result<Targets> {

@@ -116,6 +116,20 @@ impl Rows {
         Rows { inputs: self.inputs.iter().map(pick).collect(), rows: kept.len() }
     }
 
+    /// The rows with each feature's values brought between the two that `ends` finds for it.
+    #[cfg(feature = "tune")]
+    pub(crate) fn clamped(&self, ends: impl Fn(&[f32]) -> (f32, f32)) -> Rows {
+        let mut all = self.clone();
+        for (n, values) in &mut all.inputs {
+            for k in 0..*n {
+                let column: Vec<f32> = values.iter().skip(k).step_by(*n).copied().collect();
+                let (low, high) = ends(&column);
+                values.iter_mut().skip(k).step_by(*n).for_each(|x| *x = x.clamp(low, high));
+            }
+        }
+        all
+    }
+
     /// The rows, and behind them rows between two of them each: so much of the way from the first to the second.
     #[cfg(feature = "search")]
     pub(crate) fn with_blends(&self, blends: &[(usize, usize, f32)]) -> Rows {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::Builder;
+use crate::approximate::network::{Change, Incremental};
 use crate::data::{Array, Data};
 use crate::import;
 use crate::plan::simulate::{Simulator, quantize};
@@ -200,6 +201,36 @@ fn balanced_sums_have_the_means_of_the_exact_ones() {
     masked.balance(&samples, &means);
     let off = masked.means(&samples).concat().iter().zip(means.concat()).fold(0.0f64, |m, (a, b)| m.max((a - b).abs()));
     assert!(off <= 0.5 + 1e-9, "{off}");
+}
+
+#[test]
+fn changes_one_by_one_are_as_all_at_once() {
+    let (values, labels) = clouds();
+    let slices: Vec<&[f32]> = values.chunks(6).collect();
+    let graph = mlp(&[6, 5, 4, 3], &slices);
+    let rows = rows_of(&graph, &values);
+    let tuner = Tuner::new(&graph).epochs(5).float_epochs(5).restarts(1).from_scratch().input_bits(4).truncate(6);
+    let graph = tuner.run(&rows, &Targets::Classes(labels.clone()), &|_| {}).unwrap().graph;
+    let example = Example { graph, rows, labels, validation: Vec::new() };
+    let graph = example.with_class();
+    let bench = Bench::new(&graph, &example.rows, (Objective::Adders, Device::Circuit, None)).unwrap();
+    let (plan, network) = bench.network(&Example::config(&graph)).unwrap();
+    let samples = Samples::new(&plan, &example.rows, &example.labels);
+    let means = network.means(&samples);
+    let mut random = ChaCha8Rng::seed_from_u64(11);
+    let mut state = Incremental::balanced(network.clone(), &samples, means.clone());
+    for _ in 0..30 {
+        let layer = random.random_range(0..3);
+        let of = &state.network().layers[layer];
+        let (output, input) = (random.random_range(0..of.outputs), random.random_range(0..of.inputs));
+        state.apply(Change { layer, output, input, mask: random.random() });
+        // All sums are what the network with its masks and biases gives, and balanced.
+        let network = state.network().clone();
+        let off = network.means(&samples).concat().into_iter().zip(means.concat());
+        assert!(off.fold(0.0f64, |most, (a, b)| most.max((a - b).abs())) <= 0.5 + 1e-9);
+        let anew = Incremental::new(network.clone(), &samples);
+        assert_eq!((state.correct(), state.power()), (network.correct(&samples), anew.power()));
+    }
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! A network to train from scratch.
 
+use super::ends;
 use crate::graph::expr::Unary;
 use crate::graph::{Expr, Graph, Kind, Node, Op};
 
 /// A multilayer perceptron with ReLUs between its layers, of the given numbers of inputs, hidden units and outputs. Its
-/// input `x` is scaled to 0 .. 1 over `rows`, each feature by its own range; its output is `logits`. The layers `fc1`, `fc2`
-/// .. have weights of 0, for [`Tuner::from_scratch`](super::Tuner::from_scratch).
+/// input `x` is scaled, each feature by itself, so that all but the lowest and the highest 3 % of `rows` is 0 to 1; its
+/// output is `logits`. The layers `fc1`, `fc2` .. have weights of 0, for
+/// [`Tuner::from_scratch`](super::Tuner::from_scratch).
 ///
 /// # Panics
 /// If the topology has fewer than two numbers.
@@ -15,11 +17,10 @@ pub fn mlp(topology: &[usize], rows: &[&[f32]]) -> Graph {
     let input = graph.tensor("x", vec![1, topology[0]], Kind::Real);
     graph.tensors[input].batched = true;
     graph.inputs = vec![input];
-    let column = |k: usize| rows.iter().map(move |row| row[k]);
-    let low: Vec<f32> = (0..topology[0]).map(|k| column(k).fold(f32::INFINITY, f32::min)).collect();
-    let width = |k: usize| column(k).fold(f32::NEG_INFINITY, f32::max) - low[k];
+    let ends: Vec<(f32, f32)> = (0..topology[0]).map(|k| ends(rows.iter().map(|row| row[k]))).collect();
+    let low: Vec<f32> = ends.iter().map(|(low, _)| *low).collect();
     // A column that never changes says nothing, whatever its size.
-    let width: Vec<f32> = (0..topology[0]).map(|k| if width(k) > 0.0 { width(k) } else { 1.0 }).collect();
+    let width: Vec<f32> = ends.iter().map(|(low, high)| if high > low { high - low } else { 1.0 }).collect();
     let low = graph.constant("x_low", vec![1, topology[0]], low);
     let width = graph.constant("x_width", vec![1, topology[0]], width);
     let add = |graph: &mut Graph, name: &str, origin: &str, op, inputs, outputs| {

@@ -30,7 +30,7 @@ use crate::quantize::format::Format;
 use crate::quantize::gemm::weight_scale;
 use crate::quantize::{Options, quantize};
 use candle_core::{Device, Tensor};
-use network::{Arithmetic, Candle, LayerIntegers, Network, Observer, Parameters, Weights};
+use network::{Arithmetic, Candle, LayerIntegers, Masks, Network, Observer, Parameters, Weights};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -40,6 +40,18 @@ use train::{Batch, Numbers, Run, Schedule, Shifts};
 
 /// Rows that ranges of activations are taken from.
 const CALIBRATION: usize = 4096;
+
+/// Share of a feature's values at each end that its range leaves out.
+const TAIL: f64 = 0.03;
+
+/// Where most of a feature's values lie: of few bits, none is to be spent on outliers. All of them, if most are the same.
+fn ends(values: impl Iterator<Item = f32>) -> (f32, f32) {
+    let mut all: Vec<f32> = values.collect();
+    all.sort_unstable_by(f32::total_cmp);
+    let tail = (all.len() as f64 * TAIL) as usize;
+    let end = |tail: usize| all.get(tail).copied().zip(all.iter().rev().nth(tail).copied());
+    end(tail).filter(|(low, high)| low < high).or(end(0)).unwrap_or_default()
+}
 
 /// What the network is to give for each row.
 #[derive(Clone, Debug)]
@@ -73,6 +85,7 @@ pub struct Tuner<'g> {
     validation: f64,
     from_scratch: bool,
     allow_missing_classes: bool,
+    base: Option<Config>,
 }
 
 /// How far tuning is.
@@ -136,7 +149,16 @@ impl<'g> Tuner<'g> {
             validation: 0.2,
             from_scratch: false,
             allow_missing_classes: false,
+            base: None,
         }
+    }
+
+    /// Tunes what is quantized already, such as a point of a search: its inputs and layers begin with what this says of
+    /// them, and keep all of it but scales and biases. The class is chosen exactly.
+    #[must_use]
+    pub fn quantized(mut self, base: Config) -> Self {
+        self.base = Some(Config { argmax: None, ..base });
+        self
     }
 
     /// Format of the weights of layers that say nothing else.
@@ -257,6 +279,9 @@ impl<'g> Tuner<'g> {
         if self.restarts == 0 || self.batch == Some(0) {
             wrong("restarts and batch", "none is nothing to train with".into(), "give at least 1");
         }
+        if self.base.is_some() && self.from_scratch {
+            wrong("quantization", "it is of weights that are to be forgotten".into(), "do not train from scratch");
+        }
         let names: Vec<&str> = network.layers.iter().map(|l| l.name.as_str()).collect();
         for (name, _) in self.layers.iter().filter(|(name, _)| !names.contains(&name.as_str())) {
             let help = format!("one of {names:?}");
@@ -293,8 +318,24 @@ impl<'g> Tuner<'g> {
         problems.finish(())
     }
 
+    /// What the given quantization says of a layer.
+    fn base(&self, layer: &str) -> LayerConfig {
+        self.base.as_ref().map_or_else(LayerConfig::default, |base| base.layer(layer))
+    }
+
     fn format(&self, layer: &str) -> Format {
+        if let Some(format) = self.base(layer).weights {
+            return format;
+        }
         self.layers.iter().rev().find(|(name, _)| name == layer).map_or(self.weights, |(_, format)| *format)
+    }
+
+    /// Bits of a layer's truncated results.
+    fn truncated(&self, layer: &network::Layer) -> Option<u32> {
+        match &self.base {
+            Some(_) => Some(self.base(&layer.name)).filter(|own| own.shift.is_some()).map(|own| own.bits.unwrap_or(8)),
+            None => self.truncate.filter(|_| layer.has_relu()),
+        }
     }
 
     /// Tunes. The same rows, targets and options give the same network. `progress` is called after every epoch.
@@ -384,7 +425,7 @@ impl Session<'_> {
             Run { schedule: Schedule { epochs: float_epochs, ..schedule }, progress: &|_| report(None), ..run };
         let float = |restart: usize| -> Result<Start> {
             let mut rng = self.rng(restart, 0);
-            let start = if tuner.from_scratch { self.random(&mut rng) } else { self.network.weights() };
+            let start = if tuner.from_scratch { self.random(&mut rng) } else { self.given()? };
             let parameters = self.parameters(&start, 1.0)?;
             let best = float_run.train(&parameters, None, &mut rng).map_err(failed)?;
             Ok(Start { weights: parameters.weights().map_err(failed)?, float: best.validation })
@@ -459,11 +500,14 @@ impl Session<'_> {
         let parameters = self.parameters(start, stretch)?;
         let mut arithmetic = Arithmetic {
             formats: self.network.layers.iter().map(|l| self.tuner.format(&l.name)).collect(),
-            truncated: self.network.layers.iter().map(|l| self.tuner.truncate.filter(|_| l.has_relu())).collect(),
+            truncated: self.network.layers.iter().map(|l| self.tuner.truncated(l)).collect(),
             shifts: vec![0; self.network.layers.len()],
+            masks: self.masks()?,
             quants: self.quants(&self.plan(&self.network.with(start), config)?),
         };
-        let mut chooser = Shifts { truncated: &arithmetic.truncated.clone(), chosen: arithmetic.shifts.clone() };
+        let fixed = self.network.layers.iter().map(|l| self.tuner.base(&l.name).shift).collect::<Vec<_>>();
+        let mut chooser =
+            Shifts { truncated: &arithmetic.truncated.clone(), fixed: &fixed, chosen: arithmetic.shifts.clone() };
         let first = run.training.first(CALIBRATION).map_err(failed)?;
         self.network.integer(&parameters, &arithmetic, &mut chooser, &first.integers).map_err(failed)?;
         arithmetic.shifts = chooser.chosen;
@@ -472,8 +516,34 @@ impl Session<'_> {
                 .map_err(failed)
         };
         let (untuned_training, untuned) = (measure(run.training)?.0, measure(run.validation)?.0);
-        let best = run.train(&parameters, Some(arithmetic.clone()), &mut self.rng(restart, 1)).map_err(failed)?;
+        let best =
+            run.train(&parameters, Some((arithmetic.clone(), &fixed)), &mut self.rng(restart, 1)).map_err(failed)?;
         Ok(Candidate { parameters, arithmetic, untuned, untuned_training, best })
+    }
+
+    /// The weights that the graph has, and biases as the given quantization has them.
+    fn given(&self) -> Result<Weights> {
+        let mut weights = self.network.weights();
+        let Some(base) = &self.tuner.base else { return Ok(weights) };
+        let plan = self.plan(&self.network.graph, base)?;
+        for (k, layer) in self.network.layers.iter().enumerate() {
+            let own = base.layer(&layer.name);
+            let step = plan.steps.iter().find(|step| step.name == layer.name);
+            let (Some(bias), Some(scale), Some(step)) = (&own.bias, &own.scale, step) else { continue };
+            let operand = plan.values[step.inputs[0]].quant.scale;
+            let real = |(o, &b): (usize, &i32)| (f64::from(b) * scale.of(o) * operand) as f32;
+            weights.bias[k] = bias.iter().enumerate().map(real).collect();
+        }
+        Ok(weights)
+    }
+
+    /// By layer, the masks of the given quantization.
+    fn masks(&self) -> Result<Vec<Option<Masks>>> {
+        let masks = |layer: &network::Layer| {
+            let own = self.tuner.base(&layer.name).masks;
+            own.map(|masks| Masks::new(&masks.concat(), (layer.outputs, layer.inputs))).transpose()
+        };
+        self.network.layers.iter().map(masks).collect::<Candle<_>>().map_err(failed)
     }
 
     /// Runs restarts side by side; each is its own, so that the number of threads changes nothing.
@@ -543,12 +613,19 @@ impl Session<'_> {
         let mut reach = Vec::new();
         for (k, layer) in self.network.layers.iter().enumerate() {
             let format = self.tuner.format(&layer.name);
-            let one = !self.tuner.by_output || layer.last || (self.tuner.truncate.is_some() && layer.has_relu());
+            let given = self.tuner.base(&layer.name).scale;
+            let one = match &given {
+                Some(scale) => matches!(scale, Scale::Layer(_)),
+                None => !self.tuner.by_output || layer.last || self.tuner.truncated(layer).is_some(),
+            };
             let each = if one { 1 } else { layer.outputs };
             let square: Vec<f64> = squares[k].iter().copied().cycle().take(layer.inputs * layer.outputs).collect();
             let part = layer.inputs * layer.outputs / each;
-            let scale = start.weight[k].chunks(part).map(|w| weight_scale(w, &square, format).unwrap_or(1.0) * stretch);
-            scales.push(scale.collect());
+            let scale = |(o, w): (usize, &[f32])| match &given {
+                Some(given) => given.of(o) * stretch,
+                None => weight_scale(w, &square, format).unwrap_or(1.0) * stretch,
+            };
+            scales.push(start.weight[k].chunks(part).enumerate().map(scale).collect());
             reach.push((squares[k].iter().sum::<f64>() / layer.inputs as f64).sqrt());
         }
         Parameters::new(&self.network, start, &reach, &scales).map_err(failed)
@@ -592,10 +669,18 @@ impl Session<'_> {
         quantize(graph, &calibration, &Options { config: config.clone(), ..Options::default() })
     }
 
-    /// The numbers of the inputs, over exactly what the training rows have.
+    /// The numbers of the inputs, as given, or over what the training rows have; in fewer than 8 bits over what [`ends`]
+    /// leaves of each feature, of all rows, as [`mlp`] has it: what that scales to 0 .. 1 begins at 0, and takes masks.
     fn input_config(&self) -> Result<Config> {
+        if let Some(base) = self.tuner.base.as_ref().filter(|base| !base.inputs.is_empty()) {
+            return Ok(Config { inputs: base.inputs.clone(), ..Config::default() });
+        }
         let graph = &self.network.graph;
-        let rows = self.rows.filtered(|row| self.split.training.binary_search(&row).is_ok());
+        let rows = if self.tuner.input_bits < 8 {
+            self.rows.clamped(|column| ends(column.iter().copied()))
+        } else {
+            self.rows.filtered(|row| self.split.training.binary_search(&row).is_ok())
+        };
         let calibration = calibrate(graph, &rows, StuckColumns::Allowed)?;
         let config = Config { input_bits: Some(self.tuner.input_bits), ..Config::default() };
         let options = Options { config, headroom: 0.0, observer: RangeObserver::MinMax, ..Options::default() };
@@ -672,6 +757,7 @@ impl Session<'_> {
                 scale: Some(if found.scale.len() == 1 { Scale::Layer(scale(0)) } else { Scale::Outputs(scales) }),
                 shift: truncated.map(|_| arithmetic.shifts[k]),
                 bits: truncated,
+                masks: self.tuner.base(&layer.name).masks,
                 ..LayerConfig::default()
             };
             config.layers.insert(layer.name.clone(), own);

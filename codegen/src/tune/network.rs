@@ -130,8 +130,46 @@ pub(super) struct Arithmetic {
     pub(super) truncated: Vec<Option<u32>>,
     /// By layer, bits that a truncated ReLU cuts off.
     pub(super) shifts: Vec<u32>,
+    /// By layer, the bits of its operand that count.
+    pub(super) masks: Vec<Option<Masks>>,
     /// By tensor, how values that the plan holds are rounded.
     pub(super) quants: Vec<Option<Quant>>,
+}
+
+/// The bits of a layer's operand that count, by output and input.
+#[derive(Clone)]
+pub(super) struct Masks {
+    /// `outputs x inputs`: 1 where some bit counts, else 0.
+    kept: Tensor,
+    /// Bits that do not count everywhere where another does, with the negative of their place value there.
+    missing: Vec<(u32, Tensor)>,
+}
+
+impl Masks {
+    /// From `outputs x inputs` masks.
+    pub(super) fn new(masks: &[u8], shape: (usize, usize)) -> Candle<Self> {
+        let tensor = |value: &dyn Fn(u8) -> f32| {
+            Tensor::from_vec(masks.iter().map(|&mask| value(mask)).collect::<Vec<_>>(), shape, &Device::Cpu)
+        };
+        let lacks = |mask: u8, bit: u32| mask != 0 && mask >> bit & 1 == 0;
+        let bits = (0..u8::BITS).filter(|&bit| masks.iter().any(|&mask| lacks(mask, bit)));
+        let missing = |bit: u32| {
+            let place = -2f32.powi(bit as i32);
+            Ok((bit, tensor(&|mask| if lacks(mask, bit) { place } else { 0.0 })?))
+        };
+        let kept = tensor(&|mask| f32::from(u8::from(mask != 0)))?;
+        Ok(Self { kept, missing: bits.map(missing).collect::<Candle<_>>()? })
+    }
+
+    /// What the masked summands of integers add up to. The gradient goes to the operand as if all bits counted.
+    fn sums(&self, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Candle<Tensor> {
+        let mut sums = linear(x, &(weight * &self.kept)?, bias)?;
+        let none = bias.zeros_like()?;
+        for (bit, missing) in &self.missing {
+            sums = (sums + linear(&straight_through::bit(&x.detach(), *bit)?, &(weight * missing)?, &none)?)?;
+        }
+        Ok(sums)
+    }
 }
 
 /// What a layer computed, as integers.
@@ -398,7 +436,10 @@ impl Network {
                 operand: f64::from(operand.flatten_all()?.to_vec1::<f32>()?[0]),
             })
         })?;
-        let sums = linear(&x.data, &weight, &bias)?;
+        let sums = match &arithmetic.masks[k] {
+            Some(masks) => masks.sums(&x.data, &weight, &bias)?,
+            None => linear(&x.data, &weight, &bias)?,
+        };
         let layer = &self.layers[k];
         if let (Some(bits), Some(relu)) = (arithmetic.truncated[k], layer.relu) {
             let shift = observer.shift(k, &sums)?;

@@ -81,6 +81,12 @@ pub(super) fn truncate(x: &Tensor, high: f32) -> Result<Tensor> {
     x.contiguous()?.apply_op1(Steps { forward, low: 0.0, high: high + 1.0, returns: false })
 }
 
+/// One bit, 0 or 1, of numbers that are integers of at least 0; without a gradient.
+pub(super) fn bit(x: &Tensor, bit: u32) -> Result<Tensor> {
+    let forward = move |x: f32| (x as u32 >> bit & 1) as f32;
+    x.contiguous()?.apply_op1_no_bwd(&Steps { forward, low: 0.0, high: 0.0, returns: false })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -106,6 +106,63 @@ fn a_scaler_that_is_the_same_for_all_features_compiles_as_it_was_tuned() {
 }
 
 #[test]
+fn points_are_tuned_again_with_their_masks() {
+    let example = example(&[6, 8, 3]);
+    let first = tune(&quick(&example.graph).input_bits(4).truncate(6), &example);
+    let mut rng = ChaCha8Rng::seed_from_u64(5);
+    let mut config = first.config.clone();
+    for (name, inputs) in [("fc1", 6), ("fc2", 8)] {
+        let layer = config.layers.get_mut(name).unwrap();
+        let row = |rng: &mut ChaCha8Rng| (0..inputs).map(|_| [0, 255, rng.random()][rng.random_range(0..3)]).collect();
+        layer.masks = Some((0..if name == "fc1" { 8 } else { 3 }).map(|_| row(&mut rng)).collect());
+    }
+    // Biases of a point take the place of the model's.
+    config.layers.get_mut("fc1").unwrap().bias = Some((0..8).map(|o| 3 * o - 9).collect());
+    let tuner = Tuner::new(&first.graph).quantized(config.clone()).epochs(12).learning_rate(0.05).restarts(2);
+    let again = tune(&tuner, &example);
+    assert_eq!(compiled("again", &again, &example), again.classes);
+    assert!(again.score.training > again.untuned_score.training, "{:?} {:?}", again.untuned_score, again.score);
+    assert_eq!(again.config.inputs, config.inputs);
+    for (name, layer) in &again.config.layers {
+        let own = &config.layers[name];
+        assert_eq!((&layer.masks, layer.shift, layer.bits), (&own.masks, own.shift, own.bits), "{name}");
+    }
+    // Without an epoch it is the point itself.
+    let tuner = Tuner::new(&first.graph).quantized(config.clone()).epochs(0).restarts(1);
+    let model = Temporary::new("point.onnx", &onnx::write(&first.graph).unwrap());
+    let quantization = Temporary::new("point.json", config.to_json().as_bytes());
+    let data = Temporary::new("point.npy", &write_npy(6, &example.values));
+    let builder = Builder::new(&model.0).calibration(&data.0).quantization(&quantization.0).arg_max();
+    let point = builder.compile().unwrap();
+    let expected = crate::report::evaluate(&point.graph, &point.plan, &example.rows, None, &mut |_| {}).classes;
+    assert_eq!(tune(&tuner, &example).classes, expected);
+}
+
+#[test]
+fn few_bits_are_not_spent_on_outliers() {
+    let range = |values: &[f32]| ends(values.iter().copied());
+    let mut values: Vec<f32> = (0..100).map(|k| k as f32).collect();
+    assert_eq!(range(&values), (3.0, 96.0));
+    values[99] = 1e6;
+    assert_eq!(range(&values), (3.0, 96.0));
+    // A few of another value are what such a feature says.
+    assert_eq!(range(&[vec![0.0; 99], vec![7.0]].concat()), (0.0, 7.0));
+    assert_eq!((range(&[2.5]), range(&[])), ((2.5, 2.5), (0.0, 0.0)));
+
+    // One row far out moves the range of no input.
+    let Example { mut values, labels, .. } = example(&[6, 5, 3]);
+    let scale = |values: &[f32]| {
+        let graph = mlp(&[6, 5, 3], &values.chunks(6).collect::<Vec<_>>());
+        let example = Example { rows: rows_of(&graph, values), graph, labels: labels.clone(), values: values.to_vec() };
+        let tuned = tune(&quick(&example.graph).input_bits(4).float_epochs(1).epochs(1), &example);
+        tuned.config.inputs["x"].scale.unwrap()
+    };
+    let before = scale(&values);
+    values[..6].fill(1e4);
+    assert!((scale(&values) / before - 1.0).abs() < 0.1);
+}
+
+#[test]
 fn rounded_networks_compile_to_the_integers_they_were_tuned_in() {
     for by_output in [false, true] {
         let example = example(&[6, 8, 3]);

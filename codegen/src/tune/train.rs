@@ -165,13 +165,14 @@ pub(super) struct Run<'a> {
 impl Run<'_> {
     /// Trains; leaves the parameters at the epoch with the least loss on the validation rows, and gives it: accuracy is
     /// of few values where rows are few, and the best of many epochs has it by chance. With an arithmetic, that is what
-    /// the network computes in, and its shifts are chosen anew while the weights still move much.
+    /// the network computes in, and those of its shifts that are not fixed are chosen anew while the weights still move much.
     pub(super) fn train(
         &self,
         parameters: &Parameters,
-        mut arithmetic: Option<Arithmetic>,
+        arithmetic: Option<(Arithmetic, &[Option<u32>])>,
         rng: &mut ChaCha8Rng,
     ) -> Candle<Best> {
+        let (mut arithmetic, fixed) = arithmetic.unzip();
         let adam = |vars, lr| AdamW::new(vars, ParamsAdamW { lr, weight_decay: 0.0, ..ParamsAdamW::default() });
         let mut weights = adam(parameters.weights_and_biases(), self.schedule.learning_rate)?;
         let mut scales = adam(parameters.scales(), self.schedule.learning_rate)?;
@@ -184,8 +185,11 @@ impl Run<'_> {
                 && epoch * 2 <= self.schedule.epochs
             {
                 let first = self.training.first(CHUNK)?;
-                let mut chooser =
-                    Shifts { truncated: &arithmetic.truncated.clone(), chosen: vec![0; self.network.layers.len()] };
+                let mut chooser = Shifts {
+                    truncated: &arithmetic.truncated.clone(),
+                    fixed: fixed.unwrap_or_default(),
+                    chosen: vec![0; self.network.layers.len()],
+                };
                 self.network.integer(parameters, arithmetic, &mut chooser, &first.integers)?;
                 arithmetic.shifts = chooser.chosen;
             }
@@ -228,11 +232,17 @@ const SCALE_RATE: f64 = 0.2;
 /// Chooses shifts by the sums that come: the least by which all but one in a thousand fit the bits.
 pub(super) struct Shifts<'a> {
     pub(super) truncated: &'a [Option<u32>],
+    /// By layer, the shift that it has in any case.
+    pub(super) fixed: &'a [Option<u32>],
     pub(super) chosen: Vec<u32>,
 }
 
 impl Observer for Shifts<'_> {
     fn shift(&mut self, k: usize, sums: &Tensor) -> Candle<u32> {
+        if let Some(shift) = self.fixed.get(k).copied().flatten() {
+            self.chosen[k] = shift;
+            return Ok(shift);
+        }
         let mut sums: Vec<f32> = sums.flatten_all()?.to_vec1()?;
         sums.retain(|&s| s > 0.0);
         sums.sort_unstable_by(f32::total_cmp);

@@ -106,6 +106,7 @@ pub struct Bench {
 /// The part of `front.json` that is read here.
 #[derive(Deserialize)]
 struct Front {
+    reference_accuracy: f64,
     points: Vec<Point>,
     budgets: Vec<Budget>,
 }
@@ -114,6 +115,39 @@ struct Front {
 struct Point {
     name: String,
     file: String,
+    accuracy: f64,
+    expected_accuracy: f64,
+    full_adders: usize,
+    instructions: Option<f64>,
+}
+
+impl Front {
+    fn read(folder: &Path) -> Result<Self> {
+        let path = folder.join("front.json");
+        let text = fs::read(&path).context(|| format!("cannot read {}", path.display()))?;
+        serde_json::from_slice(&text).context(|| format!("cannot read {}", path.display()))
+    }
+
+    /// The point that is named for a budget, whether it keeps to it or comes nearest.
+    fn named(&self, budget: &Budget) -> Result<&Point> {
+        let name = budget.point.as_deref().or(budget.nearest.as_deref());
+        let point = name.and_then(|name| self.points.iter().find(|point| point.name == name));
+        point.ok_or_else(|| Error::new("a front names no point for a budget"))
+    }
+
+    /// What a point loses.
+    fn drop(&self, point: &Point) -> f64 {
+        self.reference_accuracy - point.accuracy.min(point.expected_accuracy)
+    }
+}
+
+impl Point {
+    fn price(&self, objective: (&str, &str)) -> f64 {
+        match objective.0 {
+            "adders" => self.full_adders as f64,
+            _ => self.instructions.unwrap_or(f64::MAX),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -154,21 +188,37 @@ impl Bench {
         let exact = Design { name: "power of two".into(), ..Design::default() };
         let mut designs = vec![int8, Self::design(folder, exact, None)?.0];
         for objective in OBJECTIVES {
-            let found = folder.join(objective.0);
-            let path = found.join("front.json");
-            if !path.is_file() {
-                let searched = self.command(folder, "search", |search| {
-                    common(search);
-                    search.args(["--target", "cortex-m0", "--objective", objective.0]).args(&self.effort);
-                    search.arg("--allow-missing-classes");
-                    BUDGETS.iter().for_each(|drop| {
-                        search.args(["--max-accuracy-drop", &drop.to_string()]);
-                    });
-                    search.arg("--reference").arg(&float).arg("--out").arg(&found).arg(&tuned);
-                });
-                // It also fails where a budget is not met, after it wrote all files.
+            for round in 0..=again(objective) {
+                let model = folder.join(model(objective, round));
+                if !model.is_file() {
+                    // With the masks of the cheapest point that the largest budget allows.
+                    let before = folder.join(found(objective, round - 1));
+                    let front = Front::read(&before)?;
+                    let budget = front.budgets.iter().max_by(|a, b| a.max_drop.total_cmp(&b.max_drop));
+                    let Some(budget) = budget else { return Err(Error::new("a front has no budget")) };
+                    let point = before.join(&front.named(budget)?.file);
+                    self.command(folder, "tune", |tune| {
+                        common(tune);
+                        tune.arg("--allow-missing-classes").arg("--quantization").arg(&point);
+                        tune.arg("--output").arg(&model).arg(folder.join(self::model(objective, round - 1)));
+                    })?;
+                }
+                let found = folder.join(found(objective, round));
+                let path = found.join("front.json");
                 if !path.is_file() {
-                    searched?;
+                    let searched = self.command(folder, "search", |search| {
+                        common(search);
+                        search.args(["--target", "cortex-m0", "--objective", objective.0]).args(&self.effort);
+                        search.arg("--allow-missing-classes");
+                        BUDGETS.iter().for_each(|drop| {
+                            search.args(["--max-accuracy-drop", &drop.to_string()]);
+                        });
+                        search.arg("--reference").arg(&float).arg("--out").arg(&found).arg(&model);
+                    });
+                    // It also fails where a budget is not met, after it wrote all files.
+                    if !path.is_file() {
+                        searched?;
+                    }
                 }
             }
             designs.extend(Self::budgets(folder, objective)?);
@@ -183,27 +233,29 @@ impl Bench {
         })
     }
 
-    /// The designs of a search that is done.
+    /// The designs of searches that are done: of each budget the cheapest that keeps to it, or the nearest to it.
     fn budgets(folder: &Path, objective: (&str, &str)) -> Result<Vec<Design>> {
-        let path = folder.join(objective.0).join("front.json");
-        let text = fs::read(&path).context(|| format!("cannot read {}", path.display()))?;
-        let front: Front = serde_json::from_slice(&text).context(|| format!("cannot read {}", path.display()))?;
-        let design = |budget: &Budget| {
-            let name = budget.point.as_deref().or(budget.nearest.as_deref());
-            let point = name.and_then(|name| front.points.iter().find(|point| point.name == name));
-            let Some(point) = point else {
-                return Err(Error::new(format!("{} names no point for a budget", path.display())));
-            };
-            let design = Design {
-                name: self::name(budget.max_drop, objective),
-                missed: budget.point.is_none(),
-                point: Some((objective.0.to_owned(), point.file.clone())),
-                ..Design::default()
-            };
-            Self::free_emission(&folder.join(objective.0).join(&point.file), &design.quantization(folder))?;
+        let searches: Vec<String> = (0..=again(objective)).map(|round| found(objective, round)).collect();
+        let fronts = searches.iter().map(|search| Front::read(&folder.join(search))).collect::<Result<Vec<_>>>()?;
+        let design = |(k, drop): (usize, &f64)| {
+            let mut best: Option<((bool, f64), Design)> = None;
+            for (search, front) in searches.iter().zip(&fronts) {
+                let budget = front.budgets.get(k).ok_or_else(|| Error::new("a front has no such budget"))?;
+                let (missed, point) = (budget.point.is_none(), front.named(budget)?);
+                let rank = (missed, if missed { front.drop(point) } else { point.price(objective) });
+                if best.as_ref().is_none_or(|(before, _)| rank < *before) {
+                    let name = self::name(*drop, objective);
+                    let point = Some((search.clone(), point.file.clone()));
+                    best = Some((rank, Design { name, missed, point, ..Design::default() }));
+                }
+            }
+            let Some((_, design)) = best else { return Err(Error::new("there was no search")) };
+            if let Some((search, file)) = &design.point {
+                Self::free_emission(&folder.join(search).join(file), &design.quantization(folder))?;
+            }
             Ok(Self::design(folder, design, None)?.0)
         };
-        front.budgets.iter().map(design).collect()
+        BUDGETS.iter().enumerate().map(design).collect()
     }
 
     /// A point's quantization without the emission, which was chosen for the core of the search.
@@ -219,6 +271,8 @@ impl Bench {
         let mut command = Command::new(&self.tinymlp);
         command.arg(name);
         arguments(&mut command);
+        // Restarts are side by side already: products of matrices as small as these gain nothing from threads.
+        command.env("RAYON_NUM_THREADS", "1");
         let log = folder.join(format!("{name}.log"));
         let cannot = || format!("cannot run {} {name}", self.tinymlp.display());
         let start = Instant::now();
@@ -286,7 +340,12 @@ impl Design {
     /// Model and data in the trial's folder.
     fn files(&self, folder: &Path) -> Files {
         Files {
-            model: folder.join(if self.name == "int8" { FLOAT } else { TUNED }),
+            model: match &self.point {
+                Some((search, _)) if folder.join(format!("{search}.onnx")).is_file() => {
+                    folder.join(format!("{search}.onnx"))
+                }
+                _ => folder.join(if self.name == "int8" { FLOAT } else { TUNED }),
+            },
             calibration: match &self.point {
                 Some((search, _)) => folder.join(search).join("calibration.npy"),
                 None => folder.join(TRAINING[0]),
@@ -313,6 +372,21 @@ const TEST: [&str; 2] = ["test.npy", "test-labels.npy"];
 /// The float network, and the tuned one.
 const FLOAT: &str = "float.onnx";
 const TUNED: &str = "tuned.onnx";
+
+/// How often a point is tuned again with its masks, and searched again: what is printed, whose bits have masks.
+fn again(objective: (&str, &str)) -> usize {
+    if objective.0 == "adders" { 2 } else { 0 }
+}
+
+/// The folder of a search; the first is of the tuned network.
+fn found(objective: (&str, &str), round: usize) -> String {
+    if round == 0 { objective.0.into() } else { format!("{}-{round}", objective.0) }
+}
+
+/// The model of a search.
+fn model(objective: (&str, &str), round: usize) -> String {
+    if round == 0 { TUNED.into() } else { found(objective, round) + ".onnx" }
+}
 
 /// The boards that are measured: small cores with and without a multiplier, and one that is not small.
 pub fn boards() -> Result<Vec<Board>> {
