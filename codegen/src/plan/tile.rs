@@ -27,10 +27,11 @@ impl Plan {
         let mut from = 0;
         while from < self.steps.len() {
             let chains = [Along::Rows, Along::Columns].into_iter().filter_map(|along| self.chain(from, along, tiling));
-            if let Some(chain) = chains.max_by_key(|chain| chain.steps.len()) {
-                self.join(from, &chain);
+            match chains.max_by_key(|chain| chain.steps.len()) {
+                // What is moved before the chain may begin another.
+                Some(chain) => self.join(from, &chain),
+                None => from += 1,
             }
-            from += 1;
         }
         self
     }

@@ -43,11 +43,6 @@ pub(super) fn runs_of_tiles(plan: &Plan, k: usize, tiles: &Tiles, runs: &[Vec<Bu
 }
 
 impl Activity {
-    /// What the rows show.
-    pub(super) fn new(plan: &Plan, rows: &Rows) -> Self {
-        Self::of(plan, &runs(plan, rows))
-    }
-
     /// What a plan makes of inputs.
     pub(super) fn of(plan: &Plan, runs: &[Vec<Buffer>]) -> Self {
         let mut simulator = Simulator::new(plan);
