@@ -1,5 +1,6 @@
 //! ONNX `LayerNormalization` over the last axis.
 
+use crate::requantize::high;
 use crate::{Clamp, Element, shift_right};
 
 /// Binary places of `epsilon`, and of the variance while it is added.
@@ -69,10 +70,19 @@ pub fn layer_normalization<X: Element, Y: Element>(
         let (root, half) = reciprocal_root(variance.wrapping_shl(VARIANCE_PLACES).saturating_add(epsilon));
         // `root` has 30 binary places, and the root of the variance's places is part of it.
         let places = 30 + half - PLACES - VARIANCE_PLACES / 2;
+        // Of int8 it always is: then the product's upper half is what is needed. z is at most the root of N - 1 in 20 binary
+        // places and `root` at least 2^30, so that rows of up to 2^16 elements lose nothing to the left.
+        let left = 32u32.checked_sub(places).filter(|_| row <= 1 << 16);
         for (((&x, &multiplier), &bias), y) in x.iter().zip(multiplier).zip(bias).zip(y) {
             let centred = x.into().wrapping_mul(row as i32).wrapping_sub(sum);
-            let z = i64::from(centred).wrapping_mul(root.into()).wrapping_add((1 << places) >> 1).wrapping_shr(places);
-            let scaled = (z as i32 as i64).wrapping_mul(multiplier.into()).wrapping_shr(32) as i32;
+            let z = match left {
+                Some(left) => high(centred.wrapping_shl(left), root.into(), true),
+                None => {
+                    let product = i64::from(centred).wrapping_mul(root.into());
+                    product.wrapping_add((1 << places) >> 1).wrapping_shr(places) as i32
+                }
+            };
+            let scaled = high(z, multiplier.into(), false);
             *y = output.limit(shift_right(scaled.wrapping_add(bias), shift));
         }
     }
