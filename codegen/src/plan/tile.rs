@@ -131,11 +131,11 @@ impl Plan {
         let steps: Vec<Step> = chain.steps.iter().map(|&k| self.steps[k].clone()).collect();
         let Some(output) = steps.last().map(|step| step.output) else { return };
         // The result takes the place of the first operand where it can.
-        let alike = |v: &ValueId| {
+        let unlike = |v: &ValueId| {
             let (x, y) = (&self.values[*v], &self.values[output]);
             (x.len(), x.quant.ty) != (y.len(), y.quant.ty) || !self.ends_with(*v, chain)
         };
-        operands.sort_by_key(alike);
+        operands.sort_by_key(unlike);
         let body = self.body(chain, &steps, &operands, output);
         let join = |of: fn(&Step) -> &str| steps.iter().map(of).collect::<Vec<_>>().join(" + ");
         let tiles = Step {
