@@ -345,7 +345,7 @@ impl Emitter<'_> {
             let head = literal::function(&tile_name(k), &parameters);
             let _ = write!(
                 self.text,
-                "/// Step {} for {} of {} {what}.\n{MAYBE_UNUSED}#[inline(never)]\n{head}{start}",
+                "/// Step {} for {} of {} {what}.\n{MAYBE_UNUSED}{head}{start}",
                 k + 1,
                 tiles.tile(),
                 tiles.count

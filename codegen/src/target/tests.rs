@@ -425,7 +425,7 @@ proptest! {
         for core in Core::ALL {
             for target in targets(core) {
                 let tiling = core.architecture().map_or(super::PORTABLE_TILING, Architecture::tiling);
-                let own = plan.clone().tiled(tiling).with_kernels(target, &[inputs.clone()]);
+                let own = plan.clone().tiled(tiling).with_kernels(target, std::slice::from_ref(&inputs));
                 let mut simulator = Simulator::new(&own);
                 simulator.run(&inputs);
                 for output in &plan.outputs {
