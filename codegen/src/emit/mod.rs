@@ -432,9 +432,13 @@ impl Emitter<'_> {
             (true, _) => "run_in_place_with",
         };
         let (outer, inner) = ([names, &["y"]].concat().join(", "), all.join(", "));
-        let tile = if step.scratch.is_some() { "tile, " } else { "" };
         let (what, function) = (tiles.op(), tile_name(k));
-        let _ = writeln!(text, "    kernels::{what}.{method}({outer}, |{inner}, y| {function}({inner}, {tile}y));");
+        // Without memory of its own the function is what is called.
+        let called = match step.scratch {
+            Some(_) => format!("|{inner}, y| {function}({inner}, tile, y)"),
+            None => function,
+        };
+        let _ = writeln!(text, "    kernels::{what}.{method}({outer}, {called});");
         text
     }
 
