@@ -6,8 +6,8 @@ use std::path::Path;
 
 use tinymlp_codegen::data::{load_labels, write_npy};
 use tinymlp_codegen::graph::eval::Evaluator;
-use tinymlp_codegen::plan::Type;
 use tinymlp_codegen::plan::simulate::Simulator;
+use tinymlp_codegen::plan::{Step, Type};
 use tinymlp_codegen::report::{Evaluation, classes, evaluate};
 use tinymlp_codegen::{Builder, Compiled, Core};
 use tinymlp_tests::models::{Fixture, exported, here, made, rows, shared, shared_model, trained};
@@ -44,9 +44,13 @@ fn a_mixer_moves_nothing_but_its_pixels() {
     let model = &trained()[3];
     let compiled = model.builder().compile().unwrap_or_else(|e| panic!("{e}"));
     let steps = &compiled.plan.steps;
-    let count = |op: &str| steps.iter().filter(|s| s.kernel.op() == op).count();
+    let within = |step: &Step| step.kernel.tiles().map_or(Vec::new(), |tiles| tiles.body.steps.clone());
+    let all: Vec<Step> = steps.iter().flat_map(|step| [vec![step.clone()], within(step)].concat()).collect();
+    let count = |op: &str| all.iter().filter(|s| s.kernel.op() == op).count();
     // Two blocks, each with two normalizations and a layer pair along each axis; and the normalization before the head.
-    assert_eq!((count("LayerNormalization"), count("GemmColumns"), count("Strided")), (5, 4, 1), "{steps:#?}");
+    assert_eq!((count("LayerNormalization"), count("Columns"), count("Strided")), (5, 2, 1), "{steps:#?}");
+    // Those pairs, and what makes the pixels patches and the classes.
+    assert_eq!(count("Gemm"), 10, "{steps:#?}");
 }
 
 #[test]
