@@ -189,13 +189,17 @@ proptest! {
         let mut random = || { state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407); (state >> 33) as i32 };
         let mut weight = [[0i8; 6]; 3 * M];
         weight.as_flattened_mut().iter_mut().for_each(|w| *w = random() as i8);
-        let projection = Projection {
+        let mut projection = Projection {
             weight,
             bias: std::array::from_fn(|_| random() % 1000),
             multiplier: std::array::from_fn(|_| random() % 100_000_000),
             shift: 1,
             output: Clamp { zero_point: 3i8, min: -128, max: 127 },
+            empty: [0; 6],
         };
+        let mut empty = [0; 6];
+        projection.run(&Window::<16, 3>::new(), &mut empty);
+        projection.empty = empty;
         let mut rows = [[0; 6]; S];
         let mut encoder: Encoder<'_, Uncased, _, _, true, 16, 3, { 3 * M }, 6> =
             Encoder::new(&projection, WholeWords::<Mixed, 16>::new(), &mut rows);
@@ -230,6 +234,7 @@ proptest! {
         let projection = Projection {
             weight: [[1; 2]; 8], bias: [0; 2], multiplier: [1 << 30; 2], shift: 0,
             output: Clamp { zero_point: 0i8, min: -128, max: 127 },
+            empty: [0; 2],
         };
         let vocabulary = Automaton { states: &states, common: &common, popular: &[9; POPULAR], root: 0, numbered: false };
         let mut rows = [[0; 2]; 4];
@@ -278,14 +283,15 @@ fn ten_kilobytes_without_a_space_are_one_word() {
         multiplier: [1 << 30],
         shift: 2,
         output: Clamp { zero_point: 0i8, min: -128, max: 127 },
+        empty: [7],
     };
     let mut rows = [[0; 1]; 2];
     let mut encoder: Encoder<'_, Uncased, _, _, true, 64, 1, 64, 1> =
         Encoder::new(&projection, WholeWords::<Mixed, 64>::new(), &mut rows);
     encoder.push(text.as_bytes());
     assert_eq!(encoder.finish(), Summary { words: 1, cut: 0, invalid: 0 });
-    // A weight of 1 for each of 64 hashes, and nothing in the row without a word.
-    assert_eq!(rows, [[64], [0]]);
+    // A weight of 1 for each of 64 hashes, and the constant in the row without a word.
+    assert_eq!(rows, [[64], [7]]);
     let unknown = fingerprint(WholeWords::<Mixed, 64>::new(), "[UNK]");
     assert_eq!(fingerprint(WordPiece::<Mixed, 64, 100>::new(vocabulary(&[])), &text), unknown);
 }

@@ -21,6 +21,8 @@ pub struct Projection<Y, const FEATURES: usize, const O: usize> {
     pub shift: u32,
     /// Output zero point and limits.
     pub output: Clamp<Y>,
+    /// The row of a window without words, which nothing needs to compute.
+    pub empty: [Y; O],
 }
 
 impl<Y: Element, const FEATURES: usize, const O: usize> Projection<Y, FEATURES, O> {
