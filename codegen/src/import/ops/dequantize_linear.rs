@@ -27,9 +27,7 @@ pub(super) fn lower(l: &mut Lowering) -> Result<Vec<Value>> {
         return Err(fault("it has other numbers of scales and zero points"));
     }
     // Elements that follow each other with the same scale.
-    let run = if scale.shape.is_empty() {
-        x.len()
-    } else if scales.len() == 1 && x.shape.len() != 1 {
+    let run = if scales.len() == 1 {
         x.len()
     } else {
         let axis = l.axis(l.int("axis", 1)?, x.shape.len())?;
