@@ -43,6 +43,8 @@ impl Opt {
 pub enum Content {
     /// The model.
     Model,
+    /// Of a text model, what turns text into the network's rows, and nothing behind it.
+    FrontEnd,
     /// Its inputs and outputs, and nothing that computes: what is left is the firmware's own cost.
     Empty,
 }
@@ -54,24 +56,63 @@ pub struct Module {
     pub path: PathBuf,
     /// The type.
     pub type_name: String,
+    /// Bytes of an input row, if it is a text model: two for the length of a text, and the text.
+    pub text_bytes: Option<usize>,
 }
+
+/// A text model whose input is a row of bytes, from its module `generated`: `TYPE` with `BYTES` of input.
+const TEXT_MODEL: &str = "
+/// The model on texts in rows of one length.
+pub struct Text;
+
+impl tinymlp::Model for Text {
+    type Input = [u8; BYTES];
+    type Output = generated::Output;
+    type Scratch = generated::Scratch;
+    const INFO: tinymlp::Info = generated::TYPE::INFO;
+
+    fn infer(input: &Self::Input, scratch: &mut Self::Scratch, output: &mut Self::Output) {
+        let [low, high, text @ ..] = input;
+        let length = usize::from(u16::from_le_bytes([*low, *high]));
+        let mut encoder = generated::encoder(scratch);
+        encoder.push(text.get(..length).unwrap_or(text));
+        encoder.finish();
+        NETWORK
+    }
+}
+";
 
 /// Builds the firmware in release mode and puts the ELF file into `folder`, which is the run's own.
 pub fn build(board: &Board, module: &Module, content: Content, opt: Opt, folder: &Path) -> Result<PathBuf> {
+    let (text, model) = match module.text_bytes {
+        None => (String::new(), format!("generated::{}", module.type_name)),
+        Some(bytes) => {
+            let network = match content {
+                Content::FrontEnd => "let _ = output;",
+                Content::Model | Content::Empty => "generated::infer(scratch, output);",
+            };
+            let text = TEXT_MODEL.replace("TYPE", &module.type_name).replace("BYTES", &bytes.to_string());
+            (text.replace("NETWORK", network), "Text".to_owned())
+        }
+    };
     let (name, model) = match content {
-        Content::Model => ("model", format!("generated::{}", module.type_name)),
-        Content::Empty => ("empty", format!("tinymlp_harness::Empty<generated::{}>", module.type_name)),
+        Content::Model => ("model", model),
+        Content::FrontEnd => ("front-end", model),
+        Content::Empty => ("empty", format!("tinymlp_harness::Empty<{model}>")),
     };
     // `mod` by path, not `include!`: a generated file may begin with inner documentation.
     let wrapper = folder.join(format!("{name}.rs"));
     let path = fs::canonicalize(&module.path).context(|| format!("cannot read {}", module.path.display()))?;
-    let text = format!("#[path = {path:?}]\n#[allow(dead_code)]\nmod generated;\npub type Model = {model};\n");
+    let text = format!("#[path = {path:?}]\n#[allow(dead_code)]\nmod generated;\n{text}pub type Model = {model};\n");
     fs::write(&wrapper, text).context(|| format!("cannot write {}", wrapper.display()))?;
 
     let package = board.measured()?;
     let (target, _lock) = shared_target()?;
     let mut cargo = cargo(board, &package, &target);
     cargo.env("TINYMLP_MODULE", &wrapper).env("CARGO_PROFILE_RELEASE_OPT_LEVEL", opt.level());
+    if module.text_bytes.is_some() {
+        cargo.args(["--features", "text"]);
+    }
     let built = compile(board, &package, &target, cargo)?;
     let elf = folder.join(format!("{name}.elf"));
     fs::copy(&built, &elf).context(|| format!("cannot copy {}", built.display()))?;

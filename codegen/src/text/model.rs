@@ -273,8 +273,8 @@ impl Layer {
                     tensor = found.output;
                 }
                 Op::Gemm { .. } if graph.is_output(found.output) => {
-                    return Err(Problem::new(node_place, "is all that reads the text: nothing mixes its words")
-                        .help("a text model has a network behind its first layer"));
+                    return Err(Problem::new(node_place, "reads the counts, and its result is an output as well")
+                        .help("the rows of words are not given out: remove them from the model's outputs"));
                 }
                 Op::Gemm { .. } => return Ok(Self { input, positions: *positions, node, before }),
                 _ => {
