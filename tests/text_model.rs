@@ -320,6 +320,31 @@ fn modules_compute_what_the_simulation_does() {
     assert!(found.is_empty());
 }
 
+/// A row that is almost constant keeps little of itself in integers: its normalization is the real row's.
+#[test]
+fn the_normalization_of_no_word_is_computed_by_the_generator() {
+    let Compiled { graph, plan, .. } = &small().compiled;
+    let step = plan.steps.iter().find(|s| s.kernel.op() == "WordNormalization").expect("a normalization of words");
+    let rows = small().text().rows([&b""[..], b"wake me"]).expect("rows");
+    let (mut float, mut simulator) = (Evaluator::new(graph), Simulator::new(plan));
+    let value = &plan.values[step.output];
+    let error = |row: usize, float: &mut Evaluator, simulator: &mut Simulator| -> f64 {
+        float.run(&rows.row(row));
+        simulator.run_real(&rows.row(row));
+        let off = |(&real, q): (&f32, f64)| (f64::from(real) - q).abs() / value.quant.scale;
+        let last = value.len() - value.features();
+        float.value(value.tensor)[last..]
+            .iter()
+            .zip(&simulator.real(step.output)[last..])
+            .map(|(a, &b)| off((a, b)))
+            .fold(0.0, f64::max)
+    };
+    for row in 0..2 {
+        let found = error(row, &mut float, &mut simulator);
+        assert!(found <= 0.501, "{found} steps");
+    }
+}
+
 #[test]
 fn what_bad_texts_give() {
     let front_end = &CASES[0].text().front_end;

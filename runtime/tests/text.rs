@@ -6,9 +6,10 @@
 use proptest::prelude::*;
 use sha2::{Digest, Sha224, Sha256};
 use tinymlp::Clamp;
+use tinymlp::kernels::LayerNormalization;
 use tinymlp::text::{
     Automaton, COMMON, Cased, Class, Decoder, Encoder, Family, Fingerprint, Hash, Mixed, Normalize, POPULAR, Part,
-    Projection, Summary, Tokenizer, Uncased, WholeWords, Window, WordPiece, Words, class,
+    Projection, Summary, Tokenizer, Uncased, WholeWords, Window, WordNormalization, WordPiece, Words, class,
 };
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
@@ -227,6 +228,26 @@ proptest! {
                 prop_assert_eq!(i64::from(row[o]), (scaled + 3).clamp(-128, 127), "row {} output {}", t, o);
             }
         }
+    }
+
+    /// Rows without a word get the constant, all others what the kernel of any rows makes of them.
+    #[test]
+    fn normalization_knows_the_row_without_a_word(
+        rows: [[i8; 5]; 4], empty: [i8; 5], result: [i16; 5], multiplier: [i32; 5], bias in prop::array::uniform5(-100_000i32..100_000),
+        without: [bool; 4],
+    ) {
+        let rows: [[i8; 5]; 4] = std::array::from_fn(|t| if without[t] { empty } else { rows[t] });
+        let output = Clamp { zero_point: 0i16, min: -500, max: 700 };
+        let general = LayerNormalization { epsilon: 3, multiplier, bias, shift: 4, output };
+        let known = WordNormalization { epsilon: 3, multiplier, bias, shift: 4, output, empty, result };
+        let (mut expected, mut found) = ([[0; 5]; 4], [[1; 5]; 4]);
+        general.run(&rows, &mut expected);
+        known.run(&rows, &mut found);
+        for (row, expected) in rows.iter().zip(&mut expected).filter(|(row, _)| **row == empty) {
+            prop_assert_eq!(*row, empty);
+            *expected = result;
+        }
+        prop_assert_eq!(found, expected);
     }
 
     #[test]

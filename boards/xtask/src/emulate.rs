@@ -217,9 +217,9 @@ fn run_in(folder: &RunFolder, board: &Board, artifact: &Artifact, options: Optio
             None => artifact.evaluation.as_ref().and_then(|e| e.quantized_accuracy),
         },
         front_end_instructions_mean: front_end,
-        instructions_per_word: front_end.zip(artifact.texts.as_ref()).map(|(mean, texts)| {
-            mean * artifact.rows as f64 / texts.words.max(1) as f64
-        }),
+        instructions_per_word: front_end
+            .zip(artifact.texts.as_ref())
+            .map(|(mean, texts)| mean * artifact.rows as f64 / texts.words.max(1) as f64),
         outputs,
         forbidden_symbols: image.forbidden,
         opt: options.opt,

@@ -420,6 +420,7 @@ fn a_multiplication_ends_a_run_without_a_multiplier() {
         output_type: Vec::new(),
         evaluation: None,
         predicted: None,
+        texts: None,
     };
     for board in boards().iter().filter(|board| board.target.starts_with("riscv32")) {
         if !ready("a multiplication", setup::require(board)) {

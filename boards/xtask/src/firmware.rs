@@ -85,6 +85,9 @@ impl tinymlp::Model for Text {
 /// Builds the firmware in release mode and puts the ELF file into `folder`, which is the run's own.
 pub fn build(board: &Board, module: &Module, content: Content, opt: Opt, folder: &Path) -> Result<PathBuf> {
     let (text, model) = match module.text_bytes {
+        Some(_) if board.target.starts_with("avr") => {
+            return Err(Error::new(format!("text models do not fit {}: their tables lie in RAM there", board.name)));
+        }
         None => (String::new(), format!("generated::{}", module.type_name)),
         Some(bytes) => {
             let network = match content {

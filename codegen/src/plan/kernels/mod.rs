@@ -31,6 +31,7 @@ pub mod riscv32m;
 mod softmax;
 mod softmax_columns;
 mod strided;
+mod word_normalization;
 
 pub use add::Add;
 pub use affine::Affine;
@@ -55,6 +56,7 @@ pub use reduce::{ReduceMax, ReduceSum};
 pub use softmax::{Exponentials, LogSoftmax, Softmax};
 pub use softmax_columns::SoftmaxColumns;
 pub use strided::Strided;
+pub use word_normalization::WordNormalization;
 
 use super::Type;
 use super::cost::{Cost, Seen};
@@ -107,6 +109,11 @@ pub trait Kernel: Debug + Send + Sync {
 
     /// The table, if it is a portable function of int8, of which a target's own kernel can be made.
     fn lookup(&self) -> Option<&Lookup> {
+        None
+    }
+
+    /// The row of a window without words, if it is the first layer of a text model.
+    fn empty_row(&self) -> Option<Vec<i32>> {
         None
     }
 

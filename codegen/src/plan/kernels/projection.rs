@@ -35,6 +35,13 @@ impl Projection {
         let constants = (&self.weight[..], &self.bias[..], &self.multiplier[..], self.shift);
         projection(features.iter().copied(), constants, self.limits.clamp(), y);
     }
+
+    /// The row of a window without words.
+    fn empty(&self) -> Vec<i32> {
+        let mut row = Buffer::new(self.limits.ty, self.bias.len());
+        activation!(&mut row, y => self.row(&[], y));
+        row.integers()
+    }
 }
 
 impl Kernel for Projection {
@@ -57,8 +64,6 @@ impl Kernel for Projection {
             extents: vec![self.buckets * self.span, outputs],
             values: self.weight.iter().map(|&w| w.into()).collect(),
         };
-        let mut empty = Buffer::new(element, outputs);
-        activation!(&mut empty, y => self.row(&[], y));
         Constant {
             ty: format!("Projection<{}, {}, {outputs}>", element.name(), self.buckets * self.span),
             fields: Fields::Named(vec![
@@ -67,9 +72,13 @@ impl Kernel for Projection {
                 ("multiplier", Field::row("i32", 4, self.multiplier.clone())),
                 ("shift", Field::Integer(self.shift.into())),
                 ("output", Field::Limits(self.limits)),
-                ("empty", Field::row(element.name(), element.bytes(), empty.integers())),
+                ("empty", Field::row(element.name(), element.bytes(), self.empty())),
             ]),
         }
+    }
+
+    fn empty_row(&self) -> Option<Vec<i32>> {
+        Some(self.empty())
     }
 
     fn views(&self) -> Vec<Vec<usize>> {
