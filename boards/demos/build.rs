@@ -1,0 +1,36 @@
+//! Compiles the networks of the demos that are asked for.
+
+use std::env;
+use std::fs;
+use std::path::Path;
+use tinymlp_codegen::plan::simulate::quantize;
+use tinymlp_codegen::{Builder, Result};
+
+fn main() -> Result<()> {
+    println!("cargo::rerun-if-changed=build.rs");
+    if env::var_os("CARGO_FEATURE_DIGITS").is_some() {
+        digits()?;
+    }
+    Ok(())
+}
+
+fn digits() -> Result<()> {
+    let builder = Builder::new("../../tests/models/digits/model.onnx")
+        .calibration("../../tests/models/digits/calibration.npy")
+        .name("digits");
+    builder.generate()?;
+    // There are so few grays that what they are for the network is a table, by the conversion of the host.
+    let plan = builder.compile()?.plan;
+    let grays: Vec<f32> = (0..=16u8).map(f32::from).collect();
+    let levels: Vec<i8> = quantize(&plan, &plan.inputs[0], &grays).bytes().into_iter().map(|b| b as i8).collect();
+    write(
+        "levels.rs",
+        &format!("/// The input's value for every gray.\npub const LEVELS: super::Levels = {levels:?};\n"),
+    );
+    Ok(())
+}
+
+fn write(file: &str, text: &str) {
+    let folder = env::var_os("OUT_DIR").expect("cargo sets it");
+    fs::write(Path::new(&folder).join(file), text).expect("OUT_DIR is writable");
+}
