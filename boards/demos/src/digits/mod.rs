@@ -4,20 +4,6 @@ pub mod frame;
 
 use embedded_io::{Error, ErrorKind, Read, Write};
 use frame::{Fault, PIXELS, Receiver, WHITE};
-use tinymlp::{Model, Scratch};
-
-/// The network `tests/models/digits`.
-#[cfg(feature = "digits")]
-#[allow(missing_docs, reason = "generated")]
-pub mod network {
-    include!(concat!(env!("OUT_DIR"), "/digits.rs"));
-    include!(concat!(env!("OUT_DIR"), "/levels.rs"));
-}
-
-/// A network for images of 8 x 8 pixels that gives a score a digit.
-pub trait Network: Model<Input = [i8; PIXELS], Output = [i8; 10]> {}
-
-impl<M: Model<Input = [i8; PIXELS], Output = [i8; 10]>> Network for M {}
 
 /// The quantized value of every gray, from 0 to [`WHITE`].
 pub type Levels = [i8; WHITE as usize + 1];
@@ -44,18 +30,21 @@ pub enum Event {
     Ended,
 }
 
+/// Scores of the digits.
+pub type Scores = [i8; 10];
+
 /// Answers the frames of one line.
 #[derive(Debug)]
-pub struct Server<M: Model> {
+pub struct Server<N> {
     receiver: Receiver,
     levels: Levels,
-    scratch: M::Scratch,
+    network: N,
 }
 
-impl<M: Network> Server<M> {
-    /// A server with the levels of the network's input.
-    pub const fn new(levels: Levels) -> Self {
-        Self { receiver: Receiver::new(), levels, scratch: M::Scratch::NEW }
+impl<N: FnMut(&[i8; PIXELS], &mut Scores)> Server<N> {
+    /// A server with a network of [`PIXELS`] inputs, and the levels of these.
+    pub const fn new(levels: Levels, network: N) -> Self {
+        Self { receiver: Receiver::new(), levels, network }
     }
 
     /// Reads one byte and answers what it completes.
@@ -93,7 +82,7 @@ impl<M: Network> Server<M> {
             *input = *self.levels.get(usize::from(pixel)).ok_or(Fault::Pixel)?;
         }
         let mut scores = [0; 10];
-        M::infer(&input, &mut self.scratch, &mut scores);
+        (self.network)(&input, &mut scores);
         let (mut digit, mut best, mut second) = (0, i8::MIN, i8::MIN);
         for (class, &score) in (0..).zip(&scores) {
             if score > best {

@@ -16,11 +16,20 @@ use cortex_m::peripheral::NVIC;
 use critical_section::Mutex;
 use embedded_io::{Error, ErrorKind, ErrorType, Read, Write};
 use heapless::spsc::{Consumer, Producer, Queue};
-use tinymlp_demos::digits::network::{Digits, LEVELS};
+use tinymlp::Scratch;
 use tinymlp_demos::digits::{Event, Server};
+
+/// The generated network, and the levels of its input.
+mod network {
+    include!(concat!(env!("OUT_DIR"), "/network.rs"));
+    include!(concat!(env!("OUT_DIR"), "/levels.rs"));
+}
 
 /// A frame that has begun and does not go on for so long is given up.
 const SILENCE: MicrosDurationU32 = MicrosDurationU32::millis(50);
+
+/// Bytes that the hardware holds: an interrupt takes no more, whatever goes on on the line.
+const FIFO: usize = 32;
 
 /// A byte, or one that arrived broken.
 type Received = Result<u8, ErrorKind>;
@@ -39,7 +48,7 @@ fn UART0_IRQ() {
         let mut line = LINE.borrow(section).borrow_mut();
         let Some(Line { reader, queue }) = line.as_mut() else { return };
         let mut byte = [0];
-        loop {
+        for _ in 0..FIFO {
             let received = match reader.read_raw(&mut byte) {
                 Ok(_) => Ok(byte[0]),
                 Err(nb::Error::WouldBlock) => return,
@@ -95,7 +104,7 @@ impl Write for Port {
 #[hal::entry]
 fn main() -> ! {
     static mut QUEUE: Queue<Received, 256> = Queue::new();
-    static mut SERVER: Server<Digits> = Server::new(LEVELS);
+    static mut SCRATCH: network::Scratch = network::Scratch::NEW;
     let board = board::start();
     let (producer, consumer) = QUEUE.split();
     let (mut reader, writer) = board.serial.split();
@@ -103,10 +112,11 @@ fn main() -> ! {
     critical_section::with(|section| LINE.borrow(section).replace(Some(Line { reader, queue: producer })));
     // SAFETY: the handler is above, and what it uses is in place.
     unsafe { NVIC::unmask(pac::Interrupt::UART0_IRQ) };
+    let mut server = Server::new(network::LEVELS, |input, scores| network::infer(input, SCRATCH, scores));
     let mut port = Port { queue: consumer, writer, clock: board.clock, deadline: None };
     defmt::info!("waiting for images at 115200 baud");
     loop {
-        match SERVER.turn(&mut port) {
+        match server.turn(&mut port) {
             Ok(Event::Answered(answer)) => defmt::info!("digit {=u8}, margin {=u8}", answer.digit, answer.margin),
             Ok(Event::Refused(fault)) => defmt::warn!("refused: {=str}", fault.name()),
             Ok(Event::Nothing | Event::Ended) => {}

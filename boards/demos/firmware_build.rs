@@ -1,4 +1,4 @@
-//! Compiles the networks of the demos that are asked for.
+//! The build script of the demos' firmware: memory layout, linker scripts, and the network of the demo that is asked for.
 
 use std::env;
 use std::fs;
@@ -7,7 +7,12 @@ use tinymlp_codegen::plan::simulate::quantize;
 use tinymlp_codegen::{Builder, Result};
 
 fn main() -> Result<()> {
-    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=../firmware_build.rs");
+    println!("cargo::rerun-if-changed=memory.x");
+    println!("cargo::rustc-link-search={}", env::var("CARGO_MANIFEST_DIR").expect("cargo sets it"));
+    for argument in ["-Tlink.x", "-Tdefmt.x", "--nmagic"] {
+        println!("cargo::rustc-link-arg-bins={argument}");
+    }
     if env::var_os("CARGO_FEATURE_DIGITS").is_some() {
         digits()?;
     }
@@ -15,9 +20,9 @@ fn main() -> Result<()> {
 }
 
 fn digits() -> Result<()> {
-    let builder = Builder::new("../../tests/models/digits/model.onnx")
-        .calibration("../../tests/models/digits/calibration.npy")
-        .name("digits");
+    let builder = Builder::new("../../../tests/models/digits/model.onnx")
+        .calibration("../../../tests/models/digits/calibration.npy")
+        .name("network");
     builder.generate()?;
     // There are so few grays that what they are for the network is a table, by the conversion of the host.
     let plan = builder.compile()?.plan;
@@ -25,7 +30,9 @@ fn digits() -> Result<()> {
     let levels: Vec<i8> = quantize(&plan, &plan.inputs[0], &grays).bytes().into_iter().map(|b| b as i8).collect();
     write(
         "levels.rs",
-        &format!("/// The input's value for every gray.\npub const LEVELS: super::Levels = {levels:?};\n"),
+        &format!(
+            "/// The input's value for every gray.\npub const LEVELS: tinymlp_demos::digits::Levels = {levels:?};\n"
+        ),
     );
     Ok(())
 }
