@@ -13,10 +13,13 @@ fn main() -> Result<()> {
     for argument in ["-Tlink.x", "-Tdefmt.x", "--nmagic"] {
         println!("cargo::rustc-link-arg-bins={argument}");
     }
-    if env::var_os("CARGO_FEATURE_DIGITS").is_some() {
-        digits()?;
+    // One at a time: each is the network of its own binary.
+    let asked_for = |demo: &str| env::var_os(format!("CARGO_FEATURE_{demo}")).is_some();
+    match () {
+        () if asked_for("DIGITS") => digits(),
+        () if asked_for("MOTION") => motion(),
+        () => Ok(()),
     }
-    Ok(())
 }
 
 fn digits() -> Result<()> {
@@ -35,6 +38,14 @@ fn digits() -> Result<()> {
         ),
     );
     Ok(())
+}
+
+fn motion() -> Result<()> {
+    Builder::new("../../../tests/models/motion/model.onnx")
+        .calibration("../../../tests/models/motion/calibration.npy")
+        .name("network")
+        .io("f32".parse()?)
+        .generate()
 }
 
 fn write(file: &str, text: &str) {

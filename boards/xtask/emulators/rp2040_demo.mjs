@@ -45,7 +45,7 @@ const readUart = uart.readUint32.bind(uart);
 uart.readUint32 = (offset) => (offset === RECEIVE_STATUS ? 0 : readUart(offset));
 
 // The end comes some time after the recording's, when what it led to is done.
-const SETTLED = 300e6;
+const SETTLED = 1e9;
 let end = Infinity;
 const over = () => {
   if (end === Infinity) end = clock.nanos + SETTLED;

@@ -59,6 +59,8 @@ pub struct Board {
 pub enum Demo {
     /// Handwritten digits that come over a serial line.
     Digits,
+    /// What someone wearing an accelerometer does.
+    Motion,
 }
 
 impl Demo {
@@ -66,6 +68,7 @@ impl Demo {
     pub fn name(self) -> &'static str {
         match self {
             Demo::Digits => "digits",
+            Demo::Motion => "motion",
         }
     }
 }

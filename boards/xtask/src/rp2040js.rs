@@ -47,6 +47,8 @@ pub fn self_test(elf: &Path, folder: &Path) -> Result<u64> {
 pub enum Recording {
     /// Bytes that arrive at UART0, as numbers below 256; a greater number is a pause of so many milliseconds more than 256.
     Serial,
+    /// Samples of a LIS3DH, as its three registers of 16 bits.
+    I2c,
 }
 
 /// What a demo's firmware has done.
@@ -70,6 +72,7 @@ pub fn play(elf: &Path, folder: &Path, recording: Recording, numbers: &[u16]) ->
     }
     let kind = match recording {
         Recording::Serial => "serial",
+        Recording::I2c => "i2c",
     };
     let mut command = Command::new("node");
     command.arg(workspace::boards().join("xtask/emulators/rp2040_demo.mjs")).arg(package());

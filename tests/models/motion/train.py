@@ -133,11 +133,15 @@ def main():
     np.save(HERE / "calibration.npy", windows(*synthetic_set(10, rng))[0])
     np.save(HERE / "test_x.npy", made_test[0])
     np.save(HERE / "test_y.npy", made_test[1].astype(np.int32))
+    series = [milli_g(synthetic(activity, 64, rng)) for activity in range(4)]
     with open(HERE / "recording.csv", "w") as file:
         file.write("x,y,z,activity\n")
-        for activity in range(4):
-            for sample in milli_g(synthetic(activity, 64, rng)):
-                file.write(",".join(map(str, sample)) + f",{activity}\n")
+        for activity, samples in enumerate(series):
+            file.writelines(",".join(map(str, sample)) + f",{activity}\n" for sample in samples)
+    # Those of the first window of every activity, for a test of the firmware's code.
+    with open(HERE / "recording_features.csv", "w") as file:
+        file.write(",".join(f"{what}_{axis}" for what in ("deviation", "change", "crossings") for axis in "xyz") + ",energy\n")
+        file.writelines(",".join(map(str, features(samples[:WINDOW]))) + "\n" for samples in series)
 
 
 main()

@@ -2,6 +2,7 @@
 //! board that is connected.
 
 pub mod digits;
+pub mod motion;
 
 use crate::board::{self, Board, Demo, Emulator, Flasher};
 use crate::error::{Context, Error, Result};
@@ -40,6 +41,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if let Some(port) = &arguments.port {
         return match demo {
             Demo::Digits => digits::over(port),
+            Demo::Motion => Err(Error::new(format!("the demo {} takes nothing from a serial port", demo.name()))),
         };
     }
     if arguments.flash {
@@ -52,6 +54,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     setup::install(std::slice::from_ref(&board))?;
     match demo {
         Demo::Digits => digits::emulated(&board),
+        Demo::Motion => motion::emulated(&board),
     }
 }
 
