@@ -1,6 +1,6 @@
 //! Builds a board's firmware around a generated module.
 
-use crate::board::Board;
+use crate::board::{Board, Demo};
 use crate::error::{Context, Error, Result};
 use crate::workspace;
 use clap::ValueEnum;
@@ -116,7 +116,8 @@ pub fn build(board: &Board, module: &Module, content: Content, opt: Opt, folder:
     if module.text_bytes.is_some() {
         cargo.args(["--features", "text"]);
     }
-    let built = compile(board, &package, &target, cargo)?;
+    let binary = package.file_name().unwrap_or_default().to_string_lossy();
+    let built = compile(board, &binary, &target, cargo)?;
     let elf = folder.join(format!("{name}.elf"));
     fs::copy(&built, &elf).context(|| format!("cannot copy {}", built.display()))?;
     Ok(elf)
@@ -125,11 +126,28 @@ pub fn build(board: &Board, module: &Module, content: Content, opt: Opt, folder:
 /// Builds the firmware that is flashed, a package of its own in `package`; gives its ELF file.
 pub fn build_device(board: &Board, package: &Path) -> Result<PathBuf> {
     let (target, _lock) = shared_target()?;
-    let built = compile(board, package, &target, cargo(board, package, &target))?;
+    let name = package.file_name().unwrap_or_default().to_string_lossy();
+    let built = compile(board, &name, &target, cargo(board, package, &target))?;
+    keep(&built, &board.name)
+}
+
+/// Builds the firmware of a demo; gives its ELF file.
+pub fn build_demo(board: &Board, demo: Demo) -> Result<PathBuf> {
+    let package = board.demo(demo)?;
+    let (target, _lock) = shared_target()?;
+    let name = format!("{}-{}", board.name, demo.name());
+    let mut cargo = cargo(board, &package, &target);
+    cargo.args(["--bin", &name, "--features", demo.name()]);
+    let built = compile(board, &name, &target, cargo)?;
+    keep(&built, &name)
+}
+
+/// Copies what is to be flashed out of the folder that all firmware shares.
+fn keep(built: &Path, name: &str) -> Result<PathBuf> {
     let folder = workspace::target().join("flash");
     fs::create_dir_all(&folder).context(|| format!("cannot create {}", folder.display()))?;
-    let elf = folder.join(format!("{}.elf", board.name));
-    fs::copy(&built, &elf).context(|| format!("cannot copy {}", built.display()))?;
+    let elf = folder.join(format!("{name}.elf"));
+    fs::copy(built, &elf).context(|| format!("cannot copy {}", built.display()))?;
     Ok(elf)
 }
 
@@ -151,14 +169,13 @@ fn cargo(board: &Board, package: &Path, target: &Path) -> Command {
     cargo
 }
 
-/// Runs cargo; gives the binary, which is named as the package's folder.
-fn compile(board: &Board, package: &Path, target: &Path, mut cargo: Command) -> Result<PathBuf> {
+/// Runs cargo; gives the binary of that name.
+fn compile(board: &Board, binary: &str, target: &Path, mut cargo: Command) -> Result<PathBuf> {
     let output = cargo.output().context(|| "cannot run cargo".into())?;
     if !output.status.success() {
         return Err(explain(board, &String::from_utf8_lossy(&output.stderr)));
     }
     let suffix = if board.target.starts_with("avr") { ".elf" } else { "" };
-    let binary = package.file_name().unwrap_or_default().to_string_lossy();
     Ok(target.join(&board.target).join("release").join(format!("{binary}{suffix}")))
 }
 
