@@ -167,6 +167,14 @@ impl Project {
         let builder =
             Builder::new(&self.model).calibration(&self.calibration).name("network").target(self.board.core());
         let compiled = self.settings.of(builder.clone()).compile()?;
+        if compiled.plan.text.is_some() {
+            return Err(Problem::new(
+                self.model.display().to_string(),
+                "is a text model, for which there is no template",
+            )
+            .help("call the generator from a build script of your own: `encoder`, then `infer`")
+            .into());
+        }
         fit::check(&self.board, &compiled, &builder, &self.settings)?;
         Ok(compiled)
     }
