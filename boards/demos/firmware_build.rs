@@ -16,10 +16,24 @@ fn main() -> Result<()> {
     // One at a time: each is the network of its own binary.
     let asked_for = |demo: &str| env::var_os(format!("CARGO_FEATURE_{demo}")).is_some();
     match () {
+        () if asked_for("ANOMALY") => anomaly(),
         () if asked_for("DIGITS") => digits(),
         () if asked_for("MOTION") => motion(),
         () => Ok(()),
     }
+}
+
+/// The network of MLPerf Tiny is no part of this repository: `cargo xtask demo anomaly` says where it is.
+fn anomaly() -> Result<()> {
+    let [model, calibration] = ["TINYMLP_AD_MODEL", "TINYMLP_AD_CALIBRATION"].map(|variable| {
+        println!("cargo::rerun-if-env-changed={variable}");
+        env::var(variable).unwrap_or_else(|_| {
+            panic!(
+                "{variable} names no file: let `cargo xtask demo anomaly` set it, which takes --model and --calibration"
+            )
+        })
+    });
+    Builder::new(model).calibration(calibration).name("network").generate()
 }
 
 fn digits() -> Result<()> {

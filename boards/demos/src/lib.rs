@@ -6,5 +6,6 @@
 
 #![no_std]
 
+pub mod anomaly;
 pub mod digits;
 pub mod motion;

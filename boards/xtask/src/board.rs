@@ -61,6 +61,8 @@ pub enum Demo {
     Digits,
     /// What someone wearing an accelerometer does.
     Motion,
+    /// Whether a machine sounds as it did.
+    Anomaly,
 }
 
 impl Demo {
@@ -69,6 +71,7 @@ impl Demo {
         match self {
             Demo::Digits => "digits",
             Demo::Motion => "motion",
+            Demo::Anomaly => "anomaly",
         }
     }
 }

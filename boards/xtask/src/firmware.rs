@@ -131,13 +131,14 @@ pub fn build_device(board: &Board, package: &Path) -> Result<PathBuf> {
     keep(&built, &board.name)
 }
 
-/// Builds the firmware of a demo; gives its ELF file.
-pub fn build_demo(board: &Board, demo: Demo) -> Result<PathBuf> {
+/// Builds the firmware of a demo; gives its ELF file. Its build script finds in the environment what is no part of the
+/// repository.
+pub fn build_demo(board: &Board, demo: Demo, environment: &[(&str, PathBuf)]) -> Result<PathBuf> {
     let package = board.demo(demo)?;
     let (target, _lock) = shared_target()?;
     let name = format!("{}-{}", board.name, demo.name());
     let mut cargo = cargo(board, &package, &target);
-    cargo.args(["--bin", &name, "--features", demo.name()]);
+    cargo.args(["--bin", &name, "--features", demo.name()]).envs(environment.iter().map(|(key, file)| (key, file)));
     let built = compile(board, &name, &target, cargo)?;
     keep(&built, &name)
 }

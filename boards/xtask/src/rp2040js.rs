@@ -49,6 +49,8 @@ pub enum Recording {
     Serial,
     /// Samples of a LIS3DH, as its three registers of 16 bits.
     I2c,
+    /// Values of the converter.
+    Adc,
 }
 
 /// What a demo's firmware has done.
@@ -57,6 +59,9 @@ pub struct Played {
     /// What it sent on UART0.
     #[serde(skip)]
     pub sent: Vec<u8>,
+    /// The firmware.
+    #[serde(skip)]
+    pub elf: PathBuf,
     /// How long it ran, in the chip's time.
     pub seconds: f64,
     /// The share of the time that the processor did not sleep.
@@ -73,6 +78,7 @@ pub fn play(elf: &Path, folder: &Path, recording: Recording, numbers: &[u16]) ->
     let kind = match recording {
         Recording::Serial => "serial",
         Recording::I2c => "i2c",
+        Recording::Adc => "adc",
     };
     let mut command = Command::new("node");
     command.arg(workspace::boards().join("xtask/emulators/rp2040_demo.mjs")).arg(package());
@@ -82,7 +88,7 @@ pub fn play(elf: &Path, folder: &Path, recording: Recording, numbers: &[u16]) ->
         return Err(Error::new(format!("the firmware failed in the emulator: {}", text.trim())));
     }
     let played: Played = serde_json::from_str(&text).context(|| format!("rp2040js printed '{}'", text.trim()))?;
-    Ok(Played { sent: output.stdout, ..played })
+    Ok(Played { sent: output.stdout, elf: elf.to_owned(), ..played })
 }
 
 /// The folder that npm installs into.

@@ -132,7 +132,7 @@ impl embedded_io::Write for Line<'_> {
 
 /// What an emulated board answers to the script.
 pub fn answered(board: &Board, script: &[u16]) -> Result<Played> {
-    play(board, Demo::Digits, Recording::Serial, script)
+    play(board, Demo::Digits, &Vec::new(), Recording::Serial, script)
 }
 
 /// Runs the demo on an emulated board.
@@ -148,7 +148,7 @@ pub fn emulated(board: &Board) -> Result<()> {
     let replies: Vec<Reply> = std::iter::from_fn(|| frame::take_reply(&mut sent)).collect();
     show(&images, &replies);
     outln!("Every answer is the host's.");
-    say_cost(board, Demo::Digits, &played)
+    say_cost(&played)
 }
 
 fn show(images: &Images, replies: &[Reply]) {

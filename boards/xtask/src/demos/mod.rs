@@ -1,9 +1,11 @@
 //! `cargo xtask demo NAME`: a demo with real peripherals: on the emulated board with a recording in their place, or on a
 //! board that is connected.
 
+pub mod anomaly;
 pub mod digits;
 pub mod motion;
 
+use crate::artifact::Files;
 use crate::board::{self, Board, Demo, Emulator, Flasher};
 use crate::error::{Context, Error, Result};
 use crate::out::outln;
@@ -31,7 +33,16 @@ pub struct Arguments {
     /// Send images to a board that has been flashed and is connected to this serial port.
     #[arg(long, requires = "demo", conflicts_with = "flash")]
     port: Option<PathBuf>,
+    /// The network of the demo anomaly, with 640 inputs and outputs; the benchmark's beside this repository, if not given.
+    #[arg(long, requires_all = ["demo", "calibration"])]
+    model: Option<PathBuf>,
+    /// Typical inputs of that network.
+    #[arg(long, requires = "model")]
+    calibration: Option<PathBuf>,
 }
+
+/// What a build script gets of files that are no part of the repository.
+type Environment = Vec<(&'static str, PathBuf)>;
 
 /// Runs a demo.
 pub fn run(arguments: &Arguments) -> Result<()> {
@@ -41,11 +52,17 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if let Some(port) = &arguments.port {
         return match demo {
             Demo::Digits => digits::over(port),
-            Demo::Motion => Err(Error::new(format!("the demo {} takes nothing from a serial port", demo.name()))),
+            Demo::Motion | Demo::Anomaly => {
+                Err(Error::new(format!("the demo {} takes nothing from a serial port", demo.name())))
+            }
         };
     }
+    let autoencoder = match demo {
+        Demo::Anomaly => Some(anomaly::files(arguments.model.clone().zip(arguments.calibration.clone()))?),
+        _ => None,
+    };
     if arguments.flash {
-        return flash(&board, demo);
+        return flash(&board, demo, &environment(autoencoder.as_ref()));
     }
     if !is_emulated(&board) {
         let name = board.name;
@@ -55,7 +72,15 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     match demo {
         Demo::Digits => digits::emulated(&board),
         Demo::Motion => motion::emulated(&board),
+        Demo::Anomaly => autoencoder.map_or(Ok(()), |files| anomaly::emulated(&board, &files)),
     }
+}
+
+/// What the build script of the demo anomaly wants to know.
+fn environment(files: Option<&Files>) -> Environment {
+    files.map_or(Vec::new(), |files| {
+        vec![("TINYMLP_AD_MODEL", files.model.clone()), ("TINYMLP_AD_CALIBRATION", files.calibration.clone())]
+    })
 }
 
 /// Whether an emulator has the peripherals that demos use.
@@ -64,26 +89,26 @@ fn is_emulated(board: &Board) -> bool {
 }
 
 /// Builds the firmware, and runs it with a recording.
-fn play(board: &Board, demo: Demo, recording: Recording, numbers: &[u16]) -> Result<Played> {
-    let elf = firmware::build_demo(board, demo)?;
+fn play(board: &Board, demo: Demo, environment: &Environment, kind: Recording, numbers: &[u16]) -> Result<Played> {
+    let elf = firmware::build_demo(board, demo, environment)?;
     let folder = RunFolder::new(demo.name())?;
-    rp2040js::play(&elf, folder.path(), recording, numbers)
+    rp2040js::play(&elf, folder.path(), kind, numbers)
 }
 
 /// What it cost to run so.
-fn say_cost(board: &Board, demo: Demo, played: &Played) -> Result<()> {
-    let image = elf::inspect(&firmware::build_demo(board, demo)?)?;
-    let Played { seconds, awake, .. } = played;
+fn say_cost(played: &Played) -> Result<()> {
+    let Played { seconds, awake, elf, .. } = played;
+    let image = elf::inspect(elf)?;
     outln!("{} B of flash and {} B of RAM without the stack, with everything", image.flash_bytes, image.ram_bytes);
     outln!("{seconds:.1} s of the board's time, of which the processor was awake {:.2} %", 100.0 * awake);
     Ok(())
 }
 
 /// Flashes, and shows the log for as long as it is let.
-fn flash(board: &Board, demo: Demo) -> Result<()> {
+fn flash(board: &Board, demo: Demo, environment: &Environment) -> Result<()> {
     flash::ready(board, Flasher::ProbeRs)?;
     setup::require_target(board)?;
-    let elf = firmware::build_demo(board, demo)?;
+    let elf = firmware::build_demo(board, demo, environment)?;
     let chip = board.chip.as_deref().unwrap_or_default();
     let mut command = Command::new("probe-rs");
     let status = command.args(["run", "--chip", chip]).arg(elf).status().context(|| "cannot run probe-rs".into())?;
@@ -96,7 +121,7 @@ fn flash(board: &Board, demo: Demo) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::emulated_tests::ready;
+    use crate::emulated_tests::{not_run, ready};
     use std::fs;
 
     #[test]
@@ -111,7 +136,16 @@ mod tests {
                 continue;
             }
             for &demo in &board.demos {
-                let image = elf::inspect(&firmware::build_demo(board, demo).unwrap()).unwrap();
+                let autoencoder = match demo {
+                    Demo::Anomaly => Some(anomaly::files(None)),
+                    _ => None,
+                };
+                if let Some(Err(missing)) = autoencoder {
+                    not_run("the demo anomaly", &missing.to_string());
+                    continue;
+                }
+                let environment = environment(autoencoder.and_then(Result::ok).as_ref());
+                let image = elf::inspect(&firmware::build_demo(board, demo, &environment).unwrap()).unwrap();
                 assert!(image.flash_bytes <= board.flash.bytes && image.ram_bytes <= board.ram.bytes, "{}", board.name);
             }
         }

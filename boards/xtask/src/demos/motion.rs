@@ -71,7 +71,7 @@ fn read(file: &Path) -> Result<Vec<([i16; 3], Activity)>> {
 
 /// What an emulated board sends: a line a decision.
 pub fn decided(board: &Board, recorded: &Recorded) -> Result<Played> {
-    play(board, Demo::Motion, Recording::I2c, &recorded.numbers())
+    play(board, Demo::Motion, &Vec::new(), Recording::I2c, &recorded.numbers())
 }
 
 /// Runs the demo on an emulated board.
@@ -88,7 +88,7 @@ pub fn emulated(board: &Board) -> Result<()> {
         outln!("{:<10} {:<10}{mark}", activity.name(), decision.activity.name());
     }
     outln!("Every score is the host's.");
-    say_cost(board, Demo::Motion, &played)
+    say_cost(&played)
 }
 
 /// The lines that a board sends for these decisions.
