@@ -230,7 +230,7 @@ pub fn report(graph: &Graph, plan: &Plan, rows: &Rows) -> Report {
                 shape: value.shape.clone(),
                 ty: value.quant.ty.name(),
                 macs: step.kernel.macs(),
-                flash_bytes: step.kernel.constant().bytes(),
+                flash_bytes: step.kernel.constant_bytes(),
                 scratch_offset: if let Place::Arena(at) = value.place { Some(at) } else { None },
                 sqnr_db: noise.sqnr_db(),
                 saturated_percent: (1e4 * noise.saturated as f64 / noise.count.max(1) as f64).round() / 100.0,

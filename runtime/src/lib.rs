@@ -23,7 +23,7 @@ pub mod text;
 #[cfg(feature = "fixed")]
 pub use fixed;
 
-pub use arena::{Arena, Rest, Scratch, bytes, cast, cast_mut};
+pub use arena::{Arena, Part, Rest, RestOfTwo, Scratch, bytes, cast, cast_mut};
 pub use element::{Activation, Element, Elementary};
 pub use golden::{Difference, Elements, self_test};
 pub use model::{Info, Model, Quantization};

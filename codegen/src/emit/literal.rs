@@ -211,6 +211,16 @@ pub(super) fn signature(name: &str, parameters: &[String], result: &str) -> Stri
     format!("pub fn {name}(\n{parameters}) -> {result} {{\n")
 }
 
+/// The head of a function without a result, up to the end of the line of its opening brace.
+pub(super) fn function(name: &str, parameters: &[String]) -> String {
+    let line = format!("fn {name}({}) {{\n", parameters.join(", "));
+    if line.len() <= WIDTH + 1 {
+        return line;
+    }
+    let parameters: String = parameters.iter().map(|p| format!("    {p},\n")).collect();
+    format!("fn {name}(\n{parameters}) {{\n")
+}
+
 /// The text four columns further in.
 pub(super) fn indented(text: &str) -> String {
     text.lines().map(|l| if l.is_empty() { "\n".into() } else { format!("    {l}\n") }).collect()

@@ -13,7 +13,7 @@ pub(crate) use golden::golden;
 
 use crate::error::Result;
 use crate::graph::Labels;
-use crate::plan::kernels::{Field, Fields};
+use crate::plan::kernels::{Along, Field, Fields, Kernel, Tiles};
 use crate::plan::{Place, Plan, Quant, Step, Type, ValueId};
 use literal::Literal;
 use names::Names;
@@ -56,10 +56,11 @@ pub fn emit(plan: &Plan, io: Io) -> Result<Module> {
     let (input_type, output_type) = e.types(&type_name);
     e.constants_of_io();
     e.operands();
-    let callees = e.callees();
+    let callees = e.callees(plan);
     if let (Some(model), Some(projection)) = (&plan.text, callees.first()) {
         e.encoder(model, projection.trim_end_matches(".run"));
     }
+    e.tiles();
     e.infer(&callees);
     e.model(&type_name);
     let conversions = convert::functions(plan, io)?;
@@ -103,8 +104,14 @@ fn imports(body: &str) -> String {
             let _ = writeln!(text, "use tinymlp::{module};");
         }
     }
-    let mentioned =
-        [("Arena", "Arena<"), ("Clamp", "Clamp {"), ("Info", ""), ("Model", ""), ("Quantization", "Quantization {")];
+    let mentioned = [
+        ("Arena", "Arena<"),
+        ("Clamp", "Clamp {"),
+        ("Info", ""),
+        ("Model", ""),
+        ("Part", "Part::<"),
+        ("Quantization", "Quantization {"),
+    ];
     let used: Vec<&str> = mentioned.into_iter().filter(|(_, text)| body.contains(text)).map(|(name, _)| name).collect();
     let _ = write!(text, "use tinymlp::{{{}}};\n\n", used.join(", "));
     text
@@ -293,9 +300,8 @@ impl Emitter<'_> {
         }
     }
 
-    /// The steps' constants and functions; gives what the steps call.
-    fn callees(&mut self) -> Vec<String> {
-        let plan = self.plan;
+    /// The constants and functions of a plan's steps; gives what the steps call.
+    fn callees(&mut self, plan: &Plan) -> Vec<String> {
         let mut found = Vec::new();
         for step in &plan.steps {
             let constant = step.kernel.constant();
@@ -327,6 +333,42 @@ impl Emitter<'_> {
         found
     }
 
+    /// The functions of steps that run for every tile.
+    fn tiles(&mut self) {
+        let plan = self.plan;
+        for (k, step) in plan.steps.iter().enumerate() {
+            let Some(tiles) = step.kernel.tiles() else { continue };
+            let body = &tiles.body;
+            let callees = self.callees(body);
+            let ty = |value: ValueId| nested(body.values[value].element(), &body.values[value].shape);
+            let mut parameters: Vec<String> =
+                body.inputs.iter().map(|input| format!("{}: &{}", input.name, ty(input.value))).collect();
+            let mut start = String::new();
+            if body.arena_bytes > 0 {
+                parameters.push(format!("words: &mut [i32; {}]", body.arena_bytes / 4));
+                let _ = writeln!(start, "    let mut scratch = Part::<{}>::of(words);", body.arena_bytes);
+            }
+            parameters.push(format!("result: &mut {}", ty(body.outputs[0].value)));
+            let what = match tiles.along {
+                Along::Rows => "rows",
+                Along::Columns => "columns",
+            };
+            let head = literal::function(&tile_name(k), &parameters);
+            let _ = write!(
+                self.text,
+                "/// Step {} for {} of {} {what}.\n{MAYBE_UNUSED}{head}{start}",
+                k + 1,
+                tiles.tile(),
+                tiles.count
+            );
+            for (s, (step, callee)) in body.steps.iter().zip(&callees).enumerate() {
+                let text = self.call(body, s, callee);
+                let _ = write!(self.text, "    // {}/{} {}\n{text}", s + 1, body.steps.len(), comment(body, step));
+            }
+            self.text.push_str("}\n\n");
+        }
+    }
+
     fn infer(&mut self, callees: &[String]) {
         let plan = self.plan;
         let uses_scratch = plan
@@ -345,19 +387,75 @@ impl Emitter<'_> {
         );
         let count = plan.steps.len() - first;
         for (k, (step, callee)) in plan.steps.iter().zip(callees).enumerate().skip(first) {
-            let text = self.call(k, callee);
+            let text = match step.kernel.tiles() {
+                Some(tiles) => self.call_tiles(k, tiles),
+                None => self.call(plan, k, callee),
+            };
             let comment = comment(plan, step);
             let _ = write!(self.text, "    // {}/{count} {comment}\n{text}", k + 1 - first);
         }
         self.text.push_str("}\n\n");
     }
 
-    /// The statements of step `k`.
+    /// The statements of step `k`, which runs for every tile.
+    fn call_tiles(&self, k: usize, tiles: &Tiles) -> String {
+        let plan = self.plan;
+        let step = &plan.steps[k];
+        let views = step.kernel.views();
+        let ty = |v: ValueId, k: usize| nested(plan.values[v].element(), &views[k]);
+        let place = |v: ValueId| match plan.values[v].place {
+            Place::Arena(at) => Some(at),
+            _ => None,
+        };
+        let mut text = String::new();
+        let read = &step.inputs[usize::from(step.in_place)..];
+        let reads_arena = read.iter().any(|&v| place(v).is_some());
+        let y = place(step.output);
+        let mut source = "scratch";
+        if let Some((at, words)) = step.scratch.and_then(|v| Some((place(v)?, plan.values[v].len()))) {
+            let rest = if reads_arena || y.is_some() { "rest" } else { "_" };
+            let _ = writeln!(text, "    let (tile, {rest}) = scratch.write::<{at}, {}, [i32; {words}]>();", 4 * words);
+            source = "rest";
+        }
+        let result = ty(step.output, step.inputs.len());
+        match y {
+            Some(at) => {
+                let (rest, bytes) = (if reads_arena { "rest" } else { "_" }, plan.values[step.output].bytes());
+                let _ = writeln!(text, "    let (y, {rest}) = {source}.write::<{at}, {bytes}, {result}>();");
+                source = "rest";
+            }
+            None => {
+                let target = self.caller(plan, step.output, true);
+                let _ = writeln!(text, "    let y: &mut {result} = tinymlp::cast_mut({target});");
+            }
+        }
+        let all: &[&str] = if step.inputs.len() == 1 { &["x"] } else { &["a", "b"] };
+        let names = &all[usize::from(step.in_place)..];
+        for (k, (&value, name)) in step.inputs.iter().zip(all).enumerate().skip(usize::from(step.in_place)) {
+            let ty = ty(value, k);
+            let _ = match place(value) {
+                Some(at) => writeln!(text, "    let {name} = {source}.read::<{at}, {ty}>();"),
+                None => writeln!(text, "    let {name}: &{ty} = tinymlp::cast({});", self.caller(plan, value, false)),
+            };
+        }
+        let method = match (step.in_place, step.inputs.len()) {
+            (false, 1) => "run",
+            (false, _) => "run_with",
+            (true, 1) => "run_in_place",
+            (true, _) => "run_in_place_with",
+        };
+        let (outer, inner) = ([names, &["y"]].concat().join(", "), all.join(", "));
+        let tile = if step.scratch.is_some() { "tile, " } else { "" };
+        let (what, function) = (tiles.op(), tile_name(k));
+        let _ = writeln!(text, "    kernels::{what}.{method}({outer}, |{inner}, y| {function}({inner}, {tile}y));");
+        text
+    }
+
+    /// The statements of step `k` of a plan.
     ///
     /// A list stays borrowed while the steps that read it, which are those after the one that makes it, write the
     /// rest of the arena: only so it is certain that it is as it was made.
-    fn call(&self, k: usize, callee: &str) -> String {
-        let plan = self.plan;
+    fn call(&self, plan: &Plan, k: usize, callee: &str) -> String {
         let step = &plan.steps[k];
         let views = step.kernel.views();
         let element = |v: ValueId| plan.values[v].element();
@@ -389,7 +487,7 @@ impl Emitter<'_> {
                 "rest"
             }
             Place::Output(_) | Place::Input(_) | Place::Constant => {
-                let target = self.caller(step.output, true);
+                let target = self.caller(plan, step.output, true);
                 let _ = writeln!(text, "    let y: &mut {result} = tinymlp::cast_mut({target});");
                 "scratch"
             }
@@ -403,7 +501,7 @@ impl Emitter<'_> {
             let ty = view(element(value), k);
             let _ = match plan.values[value].place {
                 Place::Arena(at) => writeln!(text, "    let {name} = {source}.read::<{at}, {ty}>();"),
-                _ => writeln!(text, "    let {name}: &{ty} = tinymlp::cast({});", self.caller(value, false)),
+                _ => writeln!(text, "    let {name}: &{ty} = tinymlp::cast({});", self.caller(plan, value, false)),
             };
         }
         let made = if list(&step.output) { "let list = " } else { "" };
@@ -412,8 +510,14 @@ impl Emitter<'_> {
     }
 
     /// The memory of a value outside the arena.
-    fn caller(&self, value: ValueId, write: bool) -> String {
-        let plan = self.plan;
+    fn caller(&self, plan: &Plan, value: ValueId, write: bool) -> String {
+        if !std::ptr::eq(plan, self.plan) {
+            // Of a tile: its own parameters.
+            return match plan.values[value].place {
+                Place::Input(k) => plan.inputs[k].name.clone(),
+                _ => "result".into(),
+            };
+        }
         let borrow = if write { "&mut " } else { "&" };
         let field = |names: Vec<&str>, k: usize| names::fields(names.into_iter())[k].clone();
         match plan.values[value].place {
@@ -454,6 +558,11 @@ impl Emitter<'_> {
             "impl Model for {type_name} {{\n    type Input = Input;\n    type Output = Output;\n    type Scratch = Scratch;\n{info}\n    fn infer(input: &Input, scratch: &mut Scratch, output: &mut Output) {{\n{body}    }}\n}}\n"
         );
     }
+}
+
+/// Name of the function of step `k`, which runs for every tile.
+fn tile_name(k: usize) -> String {
+    format!("tile_{}", k + 1)
 }
 
 /// The kernel's module as the generated text imports it.

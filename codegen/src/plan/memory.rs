@@ -1,6 +1,7 @@
 //! Memory by lifetime: the byte of the scratch arena at which every value begins.
 
-use super::{Place, Plan, Step, ValueId};
+use super::layout::Layout;
+use super::{Place, Plan, Quant, Step, Value, ValueId};
 use std::collections::HashMap;
 
 /// One block to place: alive from step `from` to step `to`, both included.
@@ -76,6 +77,32 @@ impl Plan {
     /// Gives every value that is neither input nor output its place in the arena, lets steps that can work in
     /// place do so, and sets the arena's size (rounded up to its alignment of 4).
     pub fn place_values(&mut self) {
+        for k in 0..self.steps.len() {
+            self.steps[k].scratch = self.steps[k].kernel.scratch().map(|(ty, len)| {
+                let name = format!("{} tile", self.steps[k].name);
+                let value = Value {
+                    name,
+                    shape: vec![len],
+                    quant: Quant::new(ty, 1.0, 0),
+                    place: Place::Arena(0),
+                    layout: Layout::Plain,
+                    order: None,
+                    constant: None,
+                    ..self.values[self.steps[k].output].clone()
+                };
+                // In the place of the one that it had.
+                match self.steps[k].scratch {
+                    Some(id) => {
+                        self.values[id] = value;
+                        id
+                    }
+                    None => {
+                        self.values.push(value);
+                        self.values.len() - 1
+                    }
+                }
+            });
+        }
         let mut last_read: HashMap<ValueId, usize> = HashMap::new();
         let mut first_write: HashMap<ValueId, usize> = HashMap::new();
         for (k, step) in self.steps.iter().enumerate() {
@@ -83,6 +110,10 @@ impl Plan {
                 last_read.insert(input, k);
             }
             first_write.entry(step.output).or_insert(k);
+            if let Some(scratch) = step.scratch {
+                first_write.insert(scratch, k);
+                last_read.insert(scratch, k);
+            }
             // A concatenation is written by several steps.
             last_read.entry(step.output).and_modify(|l| *l = k.max(*l)).or_insert(k);
         }

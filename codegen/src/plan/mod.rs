@@ -8,6 +8,7 @@ pub mod kernels;
 pub mod layout;
 pub mod memory;
 pub mod simulate;
+pub mod tile;
 
 use crate::graph::{Labels, TensorId};
 use crate::target::Target;
@@ -195,6 +196,8 @@ pub struct Step {
     pub table_error: Option<i32>,
     /// Whether the output takes the place of the first input.
     pub in_place: bool,
+    /// What it needs of the arena while it runs.
+    pub scratch: Option<ValueId>,
 }
 
 /// An input of the program.
@@ -268,7 +271,7 @@ impl Plan {
     /// Bytes of constants in flash.
     pub fn constant_bytes(&self) -> usize {
         let operands = self.values.iter().filter(|v| v.constant.is_some()).map(Value::bytes);
-        self.steps.iter().map(|s| s.kernel.constant().bytes()).chain(operands).sum()
+        self.steps.iter().map(|s| s.kernel.constant_bytes()).chain(operands).sum()
     }
 
     /// Types of a step's operands, and of its result.

@@ -25,10 +25,15 @@ impl<'p> Simulator<'p> {
 
     /// Runs one inference on quantized inputs, in the plan's order.
     pub fn run(&mut self, inputs: &[Buffer]) {
+        self.run_until(inputs, self.plan.steps.len());
+    }
+
+    /// [`Simulator::run`] without the steps from `end` on.
+    pub fn run_until(&mut self, inputs: &[Buffer], end: usize) {
         for (input, buffer) in self.plan.inputs.iter().zip(inputs) {
             self.buffers[input.value] = buffer.clone();
         }
-        for step in &self.plan.steps {
+        for step in &self.plan.steps[..end] {
             // Taken out, so that the kernel can read the others while it writes this one.
             let mut y = std::mem::replace(&mut self.buffers[step.output], Buffer::I8(Vec::new()));
             let x: Vec<&Buffer> = step.inputs.iter().map(|&i| &self.buffers[i]).collect();

@@ -44,13 +44,17 @@ pub(super) fn lower(
     }
     let bound = channels.iter().map(|c| c.bound).max().unwrap_or(0);
     let factors: Vec<f64> = channels.iter().map(|c| x.scale * c.scale / y.scale).collect();
-    let Some((multiplier, shift)) = scale::multipliers(&factors, bound) else {
+    let Some((mut multiplier, shift)) = scale::multipliers(&factors, bound) else {
         let largest = factors.iter().copied().fold(0.0, f64::max);
         let reason = format!(
             "its output range is too narrow for its weights: a factor of {largest:.3e} on accumulators up to {bound}"
         );
         return Err(q.problem(node, reason).help("calibrate with data that exercises the layer, or make it int16"));
     };
+    if shift == 0 {
+        let bounds: Vec<i64> = channels.iter().map(|c| c.bound).collect();
+        scale::shorten(&mut multiplier, &bounds, f64::from(y.limits().1 - y.limits().0));
+    }
     let layer = GemmColumns {
         extents: [matrices, inputs, columns],
         weight: channels.iter().flat_map(|c| c.weight.iter().copied()).collect(),

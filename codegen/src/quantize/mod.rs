@@ -351,7 +351,17 @@ impl Quantizer<'_> {
         bound: Option<i64>,
     ) {
         let (name, origin) = (name.to_owned(), origin.to_owned());
-        self.steps.push(Step { name, origin, kernel, inputs, output, bound, table_error: None, in_place: false });
+        self.steps.push(Step {
+            name,
+            origin,
+            kernel,
+            inputs,
+            output,
+            bound,
+            table_error: None,
+            in_place: false,
+            scratch: None,
+        });
     }
 
     /// The largest magnitude of the integers of a value, from its type.

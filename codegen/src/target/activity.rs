@@ -1,12 +1,16 @@
 //! Which activations are zero, and how often.
 
 use crate::data::Rows;
-use crate::plan::simulate::Simulator;
+use crate::plan::kernels::{Buffer, Tiles};
+use crate::plan::simulate::{self, Simulator};
 use crate::plan::{Plan, ValueId};
 use std::sync::Arc;
 
 /// Rows of calibration data that are looked at.
 const ROWS: usize = 128;
+
+/// Of those, rows whose tiles are looked at, and how many tiles of each.
+const TILES: [usize; 2] = [8, 16];
 
 /// Of every value, which elements are zero (equal to the zero point).
 pub(super) struct Activity {
@@ -16,15 +20,36 @@ pub(super) struct Activity {
     limits: Vec<[usize; 3]>,
 }
 
+/// Quantized inputs of a plan, spread over the data, which may be sorted by class.
+pub(super) fn runs(plan: &Plan, rows: &Rows) -> Vec<Vec<Buffer>> {
+    let inputs = |row: usize| {
+        let quantize = |(input, x): (_, &&[f32])| simulate::quantize(plan, input, x);
+        plan.inputs.iter().zip(&rows.row(row)).map(quantize).collect()
+    };
+    (0..rows.len()).step_by(rows.len().div_ceil(ROWS).max(1)).map(inputs).collect()
+}
+
+/// Inputs of what runs for every tile of step `k` of a plan, of which these are inputs.
+pub(super) fn runs_of_tiles(plan: &Plan, k: usize, tiles: &Tiles, runs: &[Vec<Buffer>]) -> Vec<Vec<Buffer>> {
+    let mut simulator = Simulator::new(plan);
+    let mut found = Vec::new();
+    for inputs in runs.iter().step_by(runs.len().div_ceil(TILES[0]).max(1)) {
+        simulator.run_until(inputs, k);
+        let operands: Vec<&Buffer> = plan.steps[k].inputs.iter().map(|&v| simulator.value(v)).collect();
+        let some = (0..tiles.runs()).step_by(tiles.runs().div_ceil(TILES[1]).max(1));
+        found.extend(some.map(|tile| tiles.operands(tile, &operands)));
+    }
+    found
+}
+
 impl Activity {
-    /// What the rows show.
-    pub(super) fn new(plan: &Plan, rows: &Rows) -> Self {
+    /// What a plan makes of inputs.
+    pub(super) fn of(plan: &Plan, runs: &[Vec<Buffer>]) -> Self {
         let mut simulator = Simulator::new(plan);
         let mut nonzero = vec![Vec::new(); plan.values.len()];
         let mut limits = vec![[0; 3]; plan.values.len()];
-        // Spread over the data, which may be sorted by class.
-        for row in (0..rows.len()).step_by(rows.len().div_ceil(ROWS).max(1)) {
-            simulator.run_real(&rows.row(row));
+        for inputs in runs {
+            simulator.run(inputs);
             for (id, (rows, limits)) in nonzero.iter_mut().zip(&mut limits).enumerate() {
                 let (zero, features) = (plan.values[id].quant.zero_point, plan.values[id].features().max(1));
                 let integers = simulator.integers(id as ValueId);

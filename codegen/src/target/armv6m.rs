@@ -3,6 +3,7 @@
 use super::{Architecture, Layer, Mode, Target};
 use crate::plan::kernels::{Kernel, armv6m};
 use crate::plan::layout::{Layout, Packing};
+use crate::plan::tile::Tiling;
 use crate::plan::{Type, Value};
 use std::sync::Arc;
 
@@ -48,6 +49,11 @@ impl Architecture for Armv6m {
 
     fn between(&self) -> Layout {
         Layout::Words(BYTES)
+    }
+
+    fn tiling(&self) -> Tiling {
+        // Operands are packed.
+        Tiling { size: 2, single: true }
     }
 
     fn sorts(&self) -> bool {

@@ -4,6 +4,7 @@ use super::{Architecture, Layer, Mode, Target};
 use crate::plan::Type;
 use crate::plan::kernels::{Dense, Kernel, armv7em};
 use crate::plan::layout::{Layout, Packing};
+use crate::plan::tile::Tiling;
 use std::sync::Arc;
 
 pub(super) struct Armv7em;
@@ -35,6 +36,11 @@ impl Architecture for Armv7em {
 
     fn between(&self) -> Layout {
         Layout::Words(BETWEEN)
+    }
+
+    fn tiling(&self) -> Tiling {
+        // Operands are packed.
+        Tiling { size: 1, single: true }
     }
 
     fn sorts(&self) -> bool {

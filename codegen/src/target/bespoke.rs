@@ -137,6 +137,7 @@ impl Plan {
             bound: chain.iter().filter_map(|step| step.bound).max(),
             table_error: None,
             in_place: false,
+            scratch: None,
         })
     }
 }

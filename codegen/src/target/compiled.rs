@@ -23,6 +23,8 @@ pub(super) struct Compiled {
     pub(super) stack: usize,
     /// Bytes that three and more calls add to that.
     pub(super) more_stack: usize,
+    /// Instructions for an element of a column that is brought into a row or back.
+    pub(super) moved: f64,
     /// Portable kernels at opt-level 3, the last for those that are not among them.
     fast: &'static [Loop],
     /// Portable kernels at opt-level "s", which [`Mode::Size`] is taken to be compiled at.
@@ -57,6 +59,7 @@ const ARMV6M: Compiled = Compiled {
     call_bytes: 20,
     stack: 16,
     more_stack: 0,
+    moved: 6.0,
     fast: const {
         &[
             portable("Gemm", 10, [112.0, 5.4], 700, 212),
@@ -86,6 +89,7 @@ const ARMV7EM: Compiled = Compiled {
     call_bytes: 18,
     stack: 16,
     more_stack: 8,
+    moved: 6.0,
     fast: const {
         &[
             portable("Gemm", 10, [47.0, 3.4], 700, 156),
@@ -113,6 +117,7 @@ const RV32IMC: Compiled = Compiled {
     call_bytes: 40,
     stack: 12,
     more_stack: 0,
+    moved: 6.0,
     fast: const {
         &[
             portable("Gemm", 10, [40.0, 7.0], 400, 80),
@@ -140,6 +145,7 @@ const AVR: Compiled = Compiled {
     call_bytes: 16,
     stack: 7,
     more_stack: 0,
+    moved: 6.0,
     fast: const {
         &[
             portable("Gemm", 20, [1180.0, 45.0], 1300, 112),
@@ -165,6 +171,7 @@ const HELIUM: Compiled = Compiled {
     call_bytes: 20,
     stack: 16,
     more_stack: 8,
+    moved: 6.0,
     fast: const {
         &[
             portable("Lookup", 0, [1.5, 0.0], 60, 0),
@@ -188,6 +195,7 @@ const RV32EC: Compiled = Compiled {
     call_bytes: 40,
     stack: 12,
     more_stack: 0,
+    moved: 6.0,
     fast: const {
         &[
             portable("Gemm", 10, [900.0, 190.0], 500, 132),

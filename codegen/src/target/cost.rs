@@ -4,10 +4,11 @@
 //! table of figures per core, measured with rustc 1.95.0 on the emulated boards.
 
 use super::Core;
-use super::activity::Activity;
+use super::activity::{self, Activity};
 use super::compiled::Compiled;
 use crate::data::Rows;
 use crate::plan::cost::{Cost, Instructions, Seen};
+use crate::plan::kernels::{Along, Buffer, Tiles};
 use crate::plan::layout::Layout;
 use crate::plan::{Place, Plan, Step, Value};
 use std::collections::BTreeMap;
@@ -57,8 +58,13 @@ impl Plan {
     /// What the plan costs on the core that it is for, by what the rows of calibration data show; none for no core in
     /// particular.
     pub fn predict(&self, rows: &Rows) -> Option<Prediction> {
+        self.predict_runs(&activity::runs(self, rows), &mut BTreeMap::new())
+    }
+
+    /// [`Plan::predict`] by what the plan makes of these inputs, with functions that are there already.
+    fn predict_runs(&self, runs: &[Vec<Buffer>], known: &mut BTreeMap<String, usize>) -> Option<Prediction> {
         let compiled = Compiled::of(self.target.core)?;
-        let activity = Activity::new(self, rows);
+        let activity = Activity::of(self, runs);
         let mode = self.target.mode;
         let portable = || self.steps.iter().filter(|step| step.kernel.module() == "kernels");
         // A function that calls none keeps nothing for its own return.
@@ -67,11 +73,16 @@ impl Plan {
             if calls { (compiled.around, compiled.around_bytes, compiled.stack) } else { (0, 0, 0) };
         let more = if self.steps.len() > 2 { compiled.more_stack } else { 0 };
         let frame = stack + more + portable().map(|s| compiled.frame(&*s.kernel, mode)).max().unwrap_or_default();
-        let mut known: BTreeMap<String, usize> = BTreeMap::new();
         let steps: Vec<StepCost> = self
             .steps
             .iter()
-            .map(|step| {
+            .enumerate()
+            .map(|(k, step)| {
+                if let Some(tiles) = step.kernel.tiles()
+                    && let Some(body) = tiles.body.predict_runs(&activity::runs_of_tiles(self, k, tiles, runs), known)
+                {
+                    return self.tiles(step, tiles, &body, &compiled, frame);
+                }
                 let x = &self.values[step.inputs[0]];
                 // As the kernel takes a plain operand: packed ones have its shape.
                 let views = step.kernel.views();
@@ -115,15 +126,38 @@ impl Plan {
         })
     }
 
+    /// The cost of a step that runs for every tile.
+    fn tiles(&self, step: &Step, tiles: &Tiles, body: &Prediction, compiled: &Compiled, frame: usize) -> StepCost {
+        // What moves columns is the compiler's: an element of the operands or of the result.
+        let views = step.kernel.views();
+        let moved: usize = match tiles.along {
+            Along::Rows => 0,
+            Along::Columns => views.iter().map(|view| view.iter().product::<usize>()).sum(),
+        };
+        let around = moved as f64 * compiled.moved + (compiled.call * tiles.runs()) as f64;
+        let of_all = body.instructions.times(tiles.runs());
+        StepCost {
+            instructions: Instructions { mean: of_all.mean + around, max: of_all.max + around },
+            constant_bytes: body.constant_bytes,
+            code_bytes: body.code_bytes + compiled.call_bytes,
+            ram_bytes: self.in_arena(step) + 4 * step.scratch.map_or(0, |v| self.values[v].len()),
+            stack_bytes: frame + body.stack_bytes,
+            counted: body.steps.iter().all(|step| step.counted),
+        }
+    }
+
     /// The steps whose time may depend on the data: of portable kernels that is the compiler's choice.
     pub fn varying(&self) -> impl Iterator<Item = &Step> {
-        self.steps.iter().filter(|step| step.kernel.cost(&Seen::default()).is_none_or(|cost| !cost.fixed))
+        self.steps.iter().filter(|step| match step.kernel.tiles() {
+            Some(tiles) => tiles.body.varying().next().is_some(),
+            None => step.kernel.cost(&Seen::default()).is_none_or(|cost| !cost.fixed),
+        })
     }
 
     /// Bytes of a step's constants, its constant operands included.
     fn constants(&self, step: &Step) -> usize {
         let operands = step.inputs.iter().map(|&v| &self.values[v]).filter(|v| v.constant.is_some());
-        step.kernel.constant().bytes() + operands.map(|v| v.bytes()).sum::<usize>()
+        step.kernel.constant_bytes() + operands.map(|v| v.bytes()).sum::<usize>()
     }
 
     /// Bytes of a step's result in the arena.
@@ -143,6 +177,6 @@ impl Plan {
         let in_ram = |bytes: &usize| *bytes > 16;
         let portable = self.steps.iter().filter(|step| step.kernel.module() == "kernels");
         let operands = self.values.iter().filter(|v| v.constant.is_some()).map(Value::bytes);
-        portable.map(|step| step.kernel.constant().bytes()).chain(operands).filter(in_ram).sum()
+        portable.map(|step| step.kernel.constant_bytes()).chain(operands).filter(in_ram).sum()
     }
 }

@@ -20,8 +20,9 @@ mod tests;
 
 use crate::data::Rows;
 use crate::plan::cost::Seen;
-use crate::plan::kernels::{Dense, Gemm, GemmPacked, GemmSums, Kernel};
+use crate::plan::kernels::{Buffer, Dense, Gemm, GemmPacked, GemmSums, Kernel};
 use crate::plan::layout::Layout;
+use crate::plan::tile::Tiling;
 use crate::plan::{Place, Plan, Step, Value, ValueId};
 use activity::Activity;
 pub use bespoke::Emission;
@@ -33,6 +34,9 @@ use std::sync::Arc;
 /// Bytes of weights that a layer has to save before it gets the portable loop over packed ones, which may be the only
 /// such layer.
 const PACKED_LOOP: usize = 128;
+
+/// What is made of tiles where operands stay as they are.
+const PORTABLE_TILING: Tiling = Tiling { size: 1, single: false };
 
 /// What the generated module is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -251,6 +255,11 @@ trait Architecture {
         false
     }
 
+    /// What is made of tiles.
+    fn tiling(&self) -> Tiling {
+        PORTABLE_TILING
+    }
+
     /// Its own kernel for a step that is no layer of its, with the same values.
     fn other(&self, _kernel: &dyn Kernel) -> Option<Arc<dyn Kernel>> {
         None
@@ -265,14 +274,31 @@ trait Architecture {
 impl Plan {
     /// The same program with the kernels of `target`, chosen by what the rows of calibration data show.
     #[must_use]
-    pub fn for_target(mut self, target: Target, rows: &Rows) -> Plan {
+    pub fn for_target(self, target: Target, rows: &Rows) -> Plan {
+        let plan = self.tiled(target.core.architecture().map_or(PORTABLE_TILING, Architecture::tiling));
+        let runs = activity::runs(&plan, rows);
+        let mut plan = plan.with_kernels(target, &runs);
+        plan.note_varying();
+        plan
+    }
+
+    /// The kernels of a target, by what the plan makes of these inputs.
+    fn with_kernels(mut self, target: Target, runs: &[Vec<Buffer>]) -> Plan {
         self.target = target;
+        for k in 0..self.steps.len() {
+            let Some(tiles) = self.steps[k].kernel.tiles() else { continue };
+            let seen = activity::runs_of_tiles(&self, k, tiles, runs);
+            let mut tiles = tiles.clone();
+            tiles.body = tiles.body.with_kernels(target, &seen);
+            self.notes.append(&mut tiles.body.notes);
+            self.steps[k].kernel = Arc::new(tiles);
+        }
         let Some(architecture) = target.core.architecture() else {
             self.pack_portable();
-            self.note_varying();
+            self.place_values();
             return self;
         };
-        let activity = Activity::new(&self, rows);
+        let activity = Activity::of(&self, runs);
         let layer = |plan: &Plan, step: &Step, f: &mut dyn FnMut(&Layer)| {
             let (x, y) = (&plan.values[step.inputs[0]], &plan.values[step.output]);
             let Some(Dense { layer: gemm, masks: None, sums }) = step.kernel.dense() else { return };
@@ -357,7 +383,6 @@ impl Plan {
         self.steps = steps;
         self.pack_portable();
         self.place_values();
-        self.note_varying();
         self
     }
 
@@ -422,5 +447,6 @@ fn convert(layer: &str, kernel: Arc<dyn Kernel>, x: ValueId, y: ValueId) -> Step
         bound: None,
         table_error: None,
         in_place: false,
+        scratch: None,
     }
 }

@@ -27,6 +27,7 @@ mod reduce;
 mod softmax;
 mod softmax_columns;
 mod strided;
+mod tiles;
 
 pub use add::Add;
 pub use affine::Affine;
@@ -53,6 +54,7 @@ pub use reduce::{ReduceMax, ReduceSum};
 pub use softmax::{Exponential, Softmax};
 pub use softmax_columns::SoftmaxColumns;
 pub use strided::Strided;
+pub use tiles::{Columns, Rows};
 
 /// The same loops over slices, for tools that learn the shapes at run time.
 ///

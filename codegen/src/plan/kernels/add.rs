@@ -1,6 +1,7 @@
 //! Sum or difference of two tensors.
 
 use super::{Buffer, Constant, Field, Fields, Kernel, Limits, activation};
+use std::sync::Arc;
 use tinymlp::kernels::{self, dynamic};
 
 /// See [`tinymlp::kernels::Add`].
@@ -44,5 +45,14 @@ impl Kernel for Add {
 
     fn views(&self) -> Vec<Vec<usize>> {
         vec![vec![self.len]; 3]
+    }
+
+    fn of_rows(&self, count: usize, tile: usize) -> Option<Arc<dyn Kernel>> {
+        let len = self.len.is_multiple_of(count).then(|| self.len / count * tile)?;
+        Some(Arc::new(Self { len, ..self.clone() }))
+    }
+
+    fn of_columns(&self, count: usize, tile: usize) -> Option<Arc<dyn Kernel>> {
+        self.of_rows(count, tile)
     }
 }

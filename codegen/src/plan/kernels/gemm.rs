@@ -1,6 +1,7 @@
 //! Fully connected layer.
 
 use super::{Buffer, Constant, Field, Fields, Kernel, Limits, activation};
+use std::sync::Arc;
 use tinymlp::kernels::dynamic;
 
 /// See [`tinymlp::kernels::Gemm`].
@@ -127,5 +128,9 @@ impl Kernel for Gemm {
 
     fn macs(&self) -> u64 {
         (self.rows * self.inputs * self.outputs) as u64
+    }
+
+    fn of_rows(&self, count: usize, tile: usize) -> Option<Arc<dyn Kernel>> {
+        (self.rows == count).then(|| Arc::new(Self { rows: tile, ..self.clone() }) as Arc<dyn Kernel>)
     }
 }

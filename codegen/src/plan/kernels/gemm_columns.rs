@@ -1,6 +1,7 @@
 //! Fully connected layer along another axis than the last.
 
-use super::{Buffer, Constant, Field, Fields, Kernel, Limits, activation};
+use super::{Buffer, Constant, Field, Fields, Gemm, Kernel, Limits, activation};
+use std::sync::Arc;
 use tinymlp::kernels::dynamic;
 
 /// See [`tinymlp::kernels::GemmColumns`].
@@ -60,5 +61,14 @@ impl Kernel for GemmColumns {
 
     fn macs(&self) -> u64 {
         (self.extents.iter().product::<usize>() * self.bias.len()) as u64
+    }
+
+    fn of_columns(&self, count: usize, tile: usize) -> Option<Arc<dyn Kernel>> {
+        let GemmColumns { extents: [1, inputs, columns], shift, limits, .. } = *self else { return None };
+        (columns == count).then(|| {
+            let (weight, bias, multiplier) = (self.weight.clone(), self.bias.clone(), self.multiplier.clone());
+            let outputs = bias.len();
+            Arc::new(Gemm { rows: tile, inputs, outputs, weight, bias, multiplier, shift, limits }) as Arc<dyn Kernel>
+        })
     }
 }

@@ -1,6 +1,7 @@
 //! Layer normalization.
 
 use super::{Buffer, Constant, Field, Fields, Kernel, Limits, activation};
+use std::sync::Arc;
 use tinymlp::kernels::dynamic;
 
 /// See [`tinymlp::kernels::LayerNormalization`].
@@ -45,5 +46,9 @@ impl Kernel for LayerNormalization {
 
     fn views(&self) -> Vec<Vec<usize>> {
         vec![vec![self.rows, self.bias.len()]; 2]
+    }
+
+    fn of_rows(&self, count: usize, tile: usize) -> Option<Arc<dyn Kernel>> {
+        (self.rows == count).then(|| Arc::new(Self { rows: tile, ..self.clone() }) as Arc<dyn Kernel>)
     }
 }

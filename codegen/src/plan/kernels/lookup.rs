@@ -2,6 +2,7 @@
 
 use super::{Buffer, Constant, Field, Fields, Kernel, activation};
 use crate::plan::Type;
+use std::sync::Arc;
 use tinymlp::Element;
 use tinymlp::kernels::dynamic;
 
@@ -58,6 +59,15 @@ impl Kernel for Lookup {
     fn lookup(&self) -> Option<&Lookup> {
         Some(self)
     }
+
+    fn of_rows(&self, count: usize, tile: usize) -> Option<Arc<dyn Kernel>> {
+        let len = self.len.is_multiple_of(count).then(|| self.len / count * tile)?;
+        Some(Arc::new(Self { len, ..self.clone() }))
+    }
+
+    fn of_columns(&self, count: usize, tile: usize) -> Option<Arc<dyn Kernel>> {
+        self.of_rows(count, tile)
+    }
 }
 
 impl Kernel for Interpolate {
@@ -77,5 +87,14 @@ impl Kernel for Interpolate {
 
     fn views(&self) -> Vec<Vec<usize>> {
         vec![vec![self.len]; 2]
+    }
+
+    fn of_rows(&self, count: usize, tile: usize) -> Option<Arc<dyn Kernel>> {
+        let len = self.len.is_multiple_of(count).then(|| self.len / count * tile)?;
+        Some(Arc::new(Self { len, ..self.clone() }))
+    }
+
+    fn of_columns(&self, count: usize, tile: usize) -> Option<Arc<dyn Kernel>> {
+        self.of_rows(count, tile)
     }
 }

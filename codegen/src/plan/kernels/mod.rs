@@ -31,6 +31,7 @@ pub mod riscv32m;
 mod softmax;
 mod softmax_columns;
 mod strided;
+mod tiles;
 mod word_normalization;
 
 pub use add::Add;
@@ -56,11 +57,13 @@ pub use reduce::{ReduceMax, ReduceSum};
 pub use softmax::{Exponentials, LogSoftmax, Softmax};
 pub use softmax_columns::SoftmaxColumns;
 pub use strided::Strided;
+pub use tiles::{Along, Tiles};
 pub use word_normalization::WordNormalization;
 
 use super::Type;
 use super::cost::{Cost, Seen};
 use std::fmt::Debug;
+use std::sync::Arc;
 use tinymlp::{Clamp, Element};
 
 /// One operator with its constants.
@@ -117,6 +120,22 @@ pub trait Kernel: Debug + Send + Sync {
         None
     }
 
+    /// The parts, if it is a part of a plan for every tile.
+    fn tiles(&self) -> Option<&Tiles> {
+        None
+    }
+
+    /// The same for a tile of so many of `count` rows of every operand; none where rows depend on each other.
+    fn of_rows(&self, _count: usize, _tile: usize) -> Option<Arc<dyn Kernel>> {
+        None
+    }
+
+    /// The same for a tile of so many of `count` columns, which are the tile's rows; none where columns depend on each
+    /// other.
+    fn of_columns(&self, _count: usize, _tile: usize) -> Option<Arc<dyn Kernel>> {
+        None
+    }
+
     /// Of a choice of the largest element that may err: by how many steps of the operand the chosen one can be below it.
     fn choice_error(&self) -> Option<i64> {
         None
@@ -135,6 +154,16 @@ pub trait Kernel: Debug + Send + Sync {
     /// Multiply-accumulate operations.
     fn macs(&self) -> u64 {
         0
+    }
+
+    /// Bytes of constants in flash.
+    fn constant_bytes(&self) -> usize {
+        self.constant().bytes()
+    }
+
+    /// What it needs of the arena while it runs.
+    fn scratch(&self) -> Option<(Type, usize)> {
+        None
     }
 
     /// Whether it has a `run_in_place`.
@@ -159,6 +188,21 @@ pub enum Buffer {
 }
 
 impl Buffer {
+    /// Number of elements, or of words.
+    pub fn len(&self) -> usize {
+        match self {
+            Buffer::I8(v) => v.len(),
+            Buffer::I16(v) => v.len(),
+            Buffer::U16(v) => v.len(),
+            Buffer::I32(v) | Buffer::Words(v) => v.len(),
+        }
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// `len` zeros.
     pub fn new(ty: Type, len: usize) -> Self {
         match ty {

@@ -3,6 +3,7 @@
 use super::{Buffer, Constant, Field, Fields, Kernel, Limits, activation};
 use crate::approximate::piecewise::Segments;
 use crate::plan::Type;
+use std::sync::Arc;
 use tinymlp::Element;
 use tinymlp::kernels::dynamic;
 
@@ -58,5 +59,14 @@ impl Kernel for Piecewise {
 
     fn views(&self) -> Vec<Vec<usize>> {
         vec![vec![self.len]; 2]
+    }
+
+    fn of_rows(&self, count: usize, tile: usize) -> Option<Arc<dyn Kernel>> {
+        let len = self.len.is_multiple_of(count).then(|| self.len / count * tile)?;
+        Some(Arc::new(Self { len, ..self.clone() }))
+    }
+
+    fn of_columns(&self, count: usize, tile: usize) -> Option<Arc<dyn Kernel>> {
+        self.of_rows(count, tile)
     }
 }

@@ -1,6 +1,7 @@
 //! Sum, mean and maximum over one axis.
 
 use super::{Buffer, Constant, Field, Fields, Kernel, Limits, activation};
+use std::sync::Arc;
 use tinymlp::kernels::{self, dynamic};
 
 /// See [`tinymlp::kernels::ReduceSum`].
@@ -53,6 +54,12 @@ impl Kernel for ReduceSum {
     fn views(&self) -> Vec<Vec<usize>> {
         let [outer, axis, inner] = self.extents;
         vec![vec![outer, axis, inner], vec![outer, inner]]
+    }
+
+    fn of_columns(&self, count: usize, tile: usize) -> Option<Arc<dyn Kernel>> {
+        let [outer, axis, columns] = self.extents;
+        (outer == 1 && columns == count)
+            .then(|| Arc::new(Self { extents: [tile, axis, 1], ..self.clone() }) as Arc<dyn Kernel>)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Softmax and its logarithm.
 
 use super::{Buffer, Constant, Field, Fields, Kernel, Limits, activation};
+use std::sync::Arc;
 use tinymlp::kernels::{Exponential, dynamic};
 
 /// Tables of exponentials; see [`Exponential`].
@@ -82,6 +83,10 @@ impl Kernel for Softmax {
 
     fn views(&self) -> Vec<Vec<usize>> {
         vec![vec![self.rows, self.row]; 2]
+    }
+
+    fn of_rows(&self, count: usize, tile: usize) -> Option<Arc<dyn Kernel>> {
+        (self.rows == count).then(|| Arc::new(Self { rows: tile, ..self.clone() }) as Arc<dyn Kernel>)
     }
 }
 

@@ -1,7 +1,8 @@
 //! Softmax along another axis than the last.
 
 use super::softmax::ty;
-use super::{Buffer, Constant, Exponentials, Field, Fields, Kernel, Limits, activation};
+use super::{Buffer, Constant, Exponentials, Field, Fields, Kernel, Limits, Softmax, activation};
+use std::sync::Arc;
 use tinymlp::kernels::dynamic;
 
 /// See [`tinymlp::kernels::SoftmaxColumns`].
@@ -39,5 +40,13 @@ impl Kernel for SoftmaxColumns {
 
     fn views(&self) -> Vec<Vec<usize>> {
         vec![self.extents.to_vec(); 2]
+    }
+
+    fn of_columns(&self, count: usize, tile: usize) -> Option<Arc<dyn Kernel>> {
+        let SoftmaxColumns { extents: [1, row, columns], levels, limits, .. } = *self else { return None };
+        (columns == count).then(|| {
+            let exponentials = self.exponentials.clone();
+            Arc::new(Softmax { rows: tile, row, exponentials, levels, limits }) as Arc<dyn Kernel>
+        })
     }
 }
