@@ -10,7 +10,9 @@ fn main() -> Result<()> {
     println!("cargo::rerun-if-changed=../firmware_build.rs");
     println!("cargo::rerun-if-changed=memory.x");
     println!("cargo::rustc-link-search={}", env::var("CARGO_MANIFEST_DIR").expect("cargo sets it"));
-    for argument in ["-Tlink.x", "-Tdefmt.x", "--nmagic"] {
+    // The configuration of boards that a probe reads the log of sets the variable.
+    let log = env::var_os("DEFMT_LOG").map(|_| "-Tdefmt.x");
+    for argument in ["-Tlink.x", "--nmagic"].into_iter().chain(log) {
         println!("cargo::rustc-link-arg-bins={argument}");
     }
     // One at a time: each is the network of its own binary.
@@ -19,6 +21,7 @@ fn main() -> Result<()> {
         () if asked_for("ANOMALY") => anomaly(),
         () if asked_for("DIGITS") => digits(),
         () if asked_for("MOTION") => motion(),
+        () if asked_for("NLP") => nlp(),
         () => Ok(()),
     }
 }
@@ -59,6 +62,16 @@ fn motion() -> Result<()> {
         .calibration("../../../tests/models/motion/calibration.npy")
         .name("network")
         .io("f32".parse()?)
+        .generate()
+}
+
+fn nlp() -> Result<()> {
+    // 256 KB of flash are for the small one.
+    let size = if env!("CARGO_PKG_NAME") == "microbit" { "x-small" } else { "base" };
+    let folder = Path::new("../../../tests/models/pnlp");
+    Builder::new(folder.join(format!("snips-{size}.onnx")))
+        .calibration(folder.join("snips.calibration.tsv"))
+        .name("network")
         .generate()
 }
 

@@ -9,3 +9,4 @@
 pub mod anomaly;
 pub mod digits;
 pub mod motion;
+pub mod nlp;

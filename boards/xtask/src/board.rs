@@ -63,6 +63,8 @@ pub enum Demo {
     Motion,
     /// Whether a machine sounds as it did.
     Anomaly,
+    /// An assistant that answers sentences.
+    Nlp,
 }
 
 impl Demo {
@@ -72,6 +74,7 @@ impl Demo {
             Demo::Digits => "digits",
             Demo::Motion => "motion",
             Demo::Anomaly => "anomaly",
+            Demo::Nlp => "nlp",
         }
     }
 }

@@ -195,8 +195,7 @@ fn shipped_models_equal_the_host_with_the_kernels_of_the_board() {
 fn text_models_equal_the_host_and_are_clean() {
     let folder = workspace::root().join("tests/models/pnlp");
     let file = |name: &str| folder.join(format!("small.{name}"));
-    let files =
-        Files { model: file("onnx"), calibration: file("train.tsv"), inputs: file("test.tsv"), labels: None };
+    let files = Files { model: file("onnx"), calibration: file("train.tsv"), inputs: file("test.tsv"), labels: None };
     let boards = boards().into_iter().filter(|board| board.kernels() != Core::Portable && board.ram.bytes > SMALL);
     for board in boards {
         if !ready("text models", setup::require(&board)) {

@@ -4,6 +4,7 @@
 pub mod anomaly;
 pub mod digits;
 pub mod motion;
+pub mod nlp;
 
 use crate::artifact::Files;
 use crate::board::{self, Board, Demo, Emulator, Flasher};
@@ -17,20 +18,25 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// Where a demo runs, if not told.
-const BOARD: &str = "rp2040";
+fn usual_board(demo: Demo) -> &'static str {
+    match demo {
+        Demo::Digits | Demo::Motion | Demo::Anomaly => "rp2040",
+        Demo::Nlp => "microbit",
+    }
+}
 
 /// What to run, and where.
 #[derive(Args)]
 pub struct Arguments {
     /// The demo; without one, test images through the network alone on two emulated boards.
     demo: Option<Demo>,
-    /// Name of the board; rp2040, if not given.
+    /// Name of the board; if not given, microbit for nlp, and rp2040.
     #[arg(long, requires = "demo")]
     board: Option<String>,
     /// Flash a connected board by probe-rs and show its log, instead of emulating it.
     #[arg(long, requires = "demo")]
     flash: bool,
-    /// Send images to a board that has been flashed and is connected to this serial port.
+    /// Send images, or talk, to a board that has been flashed and is connected to this serial port.
     #[arg(long, requires = "demo", conflicts_with = "flash")]
     port: Option<PathBuf>,
     /// The network of the demo anomaly, with 640 inputs and outputs; the benchmark's beside this repository, if not given.
@@ -47,11 +53,12 @@ type Environment = Vec<(&'static str, PathBuf)>;
 /// Runs a demo.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let Some(demo) = arguments.demo else { return demo::run() };
-    let board = board::find(arguments.board.as_deref().unwrap_or(BOARD))?;
+    let board = board::find(arguments.board.as_deref().unwrap_or(usual_board(demo)))?;
     board.demo(demo)?;
     if let Some(port) = &arguments.port {
         return match demo {
             Demo::Digits => digits::over(port),
+            Demo::Nlp => nlp::over(port),
             Demo::Motion | Demo::Anomaly => {
                 Err(Error::new(format!("the demo {} takes nothing from a serial port", demo.name())))
             }
@@ -64,12 +71,15 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if arguments.flash {
         return flash(&board, demo, &environment(autoencoder.as_ref()));
     }
-    if !is_emulated(&board) {
+    if !is_emulated(&board, demo) {
         let name = board.name;
         return Err(Error::new(format!("there is no emulator for the peripherals of {name}: --flash for a real one")));
     }
-    setup::install(std::slice::from_ref(&board))?;
+    if demo != Demo::Nlp {
+        setup::install(std::slice::from_ref(&board))?;
+    }
     match demo {
+        Demo::Nlp => nlp::emulated(&board),
         Demo::Digits => digits::emulated(&board),
         Demo::Motion => motion::emulated(&board),
         Demo::Anomaly => autoencoder.map_or(Ok(()), |files| anomaly::emulated(&board, &files)),
@@ -83,9 +93,13 @@ fn environment(files: Option<&Files>) -> Environment {
     })
 }
 
-/// Whether an emulator has the peripherals that demos use.
-fn is_emulated(board: &Board) -> bool {
-    matches!(board.emulator, Some(Emulator::Rp2040js(_)))
+/// Whether an emulator has the peripherals that a demo uses.
+fn is_emulated(board: &Board, demo: Demo) -> bool {
+    match board.emulator {
+        Some(Emulator::Rp2040js(_)) => demo != Demo::Nlp,
+        Some(Emulator::Qemu(_)) => demo == Demo::Nlp,
+        _ => false,
+    }
 }
 
 /// Builds the firmware, and runs it with a recording.
@@ -130,7 +144,7 @@ mod tests {
             let own = board.demo(board.demos[0]).unwrap();
             for file in ["memory.x", ".cargo/config.toml"] {
                 let read = |folder: &std::path::Path| fs::read_to_string(folder.join(file)).unwrap();
-                assert_eq!(read(&own), read(&board.device().unwrap()), "{file} of the demos on {}", board.name);
+                assert_eq!(read(&own), read(board.folders().last().unwrap()), "{file} of the demos on {}", board.name);
             }
             if !ready("demos", setup::require_target(board)) {
                 continue;
