@@ -215,7 +215,7 @@ mod tests {
     use crate::board;
     use crate::emulated_tests::{not_run, ready};
     use crate::workspace;
-    use embedded_io::{ErrorType, Read as _};
+    use embedded_io::ErrorType;
     use std::convert::Infallible;
     use tinymlp::text::Summary;
     use tinymlp_codegen::graph::Labels;
@@ -311,7 +311,7 @@ mod tests {
 
     impl embedded_io::Read for Port<'_> {
         fn read(&mut self, buffer: &mut [u8]) -> std::result::Result<usize, Infallible> {
-            let Ok(count) = self.script.read(&mut buffer[..1]);
+            let Ok(count) = embedded_io::Read::read(&mut self.script, &mut buffer[..1]);
             Ok(count)
         }
     }

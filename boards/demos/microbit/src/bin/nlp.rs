@@ -85,8 +85,8 @@ impl Port {
         let receives = pins.p0_25.into_floating_input();
         // SAFETY: numbers of pins, which are set up; ones start what they stand for.
         unsafe {
-            uart.pseltxd.write(|w| w.bits(sends.pin().into()));
-            uart.pselrxd.write(|w| w.bits(receives.pin().into()));
+            uart.pseltxd.write(|w| w.bits(sends.degrade().pin().into()));
+            uart.pselrxd.write(|w| w.bits(receives.degrade().pin().into()));
             uart.baudrate.write(|w| w.baudrate().baud115200());
             uart.enable.write(|w| w.enable().enabled());
             uart.tasks_starttx.write(|w| w.bits(1));
