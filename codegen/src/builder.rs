@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Texts that ranges are taken from, at most.
-const MAX_TEXTS: usize = 1000;
+const MAX_TEXTS: usize = 500;
 
 /// Compiles one model.
 ///
@@ -105,7 +105,7 @@ impl Builder {
     }
 
     /// Representative inputs (`.npy`, `.npz` or `.csv`), one a row; a few hundred do. For a text model, texts, or labels and
-    /// texts ([`Utterances::load`]), of which 1000 from all over the file are taken at most. Required.
+    /// texts ([`Utterances::load`]), of which 500 from all over the file are taken at most. Required.
     #[must_use]
     pub fn calibration(mut self, file: impl Into<PathBuf>) -> Self {
         self.calibration = Some(file.into());
