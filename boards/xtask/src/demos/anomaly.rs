@@ -21,9 +21,9 @@ use tinymlp_demos::anomaly::mel::{HOP, RATE_HZ};
 use tinymlp_demos::anomaly::{Detector, Heard, INPUT, Listener, Scale, Verdict};
 
 /// Seconds of the recording.
-const SECONDS: f64 = 4.0;
+const SECONDS: f64 = 3.2;
 /// When the rattle begins: what is normal is learned by then.
-const RATTLE: f64 = 3.2;
+const RATTLE: f64 = 2.4;
 
 /// The model that was named, or the benchmark's, with calibration data.
 pub fn files(named: Option<(PathBuf, PathBuf)>) -> Result<Files> {
