@@ -18,7 +18,7 @@ use tinymlp_codegen::plan::kernels::Buffer;
 use tinymlp_codegen::plan::simulate::Simulator;
 use tinymlp_codegen::{Builder, Compiled};
 use tinymlp_demos::anomaly::mel::{HOP, RATE_HZ};
-use tinymlp_demos::anomaly::{Detector, Heard, INPUT, Listener, Scale, Verdict};
+use tinymlp_demos::anomaly::{Detector, Heard, INPUT, Listener, Scale};
 
 /// Seconds of the recording.
 const SECONDS: f64 = 3.2;
@@ -134,6 +134,7 @@ mod tests {
     use crate::board;
     use crate::emulated_tests::{not_run, ready};
     use crate::setup;
+    use tinymlp_demos::anomaly::Verdict;
     use tinymlp_demos::anomaly::mel::BANDS;
 
     fn benchmark() -> Option<Files> {
