@@ -56,7 +56,8 @@ fn by_definition(samples: &[i16; LENGTH]) -> Vec<f64> {
 #[test]
 fn frames_are_those_of_the_definition() {
     let mut random = noise(1);
-    let sounds: [(&str, Box<dyn FnMut(usize) -> f64>); 4] = [
+    type Sound = Box<dyn FnMut(usize) -> f64>;
+    let sounds: [(&str, Sound); 4] = [
         ("loud noise", Box::new(move |_| 32767.0 * random())),
         ("a tone off the bins, on a constant", Box::new(|n| 8000.0 * (n as f64 * 0.3).sin() + 5000.0)),
         ("the whole range", Box::new(|n| if n % 50 < 25 { 32767.0 } else { -32768.0 })),
@@ -135,7 +136,9 @@ fn what_is_normal_is_learned_from_the_first_windows_alone() {
 #[test]
 fn extreme_scores_overflow_nothing() {
     let mut judge = Judge::new();
-    (0..2 * LEARNING).for_each(|_| drop(judge.judge(u32::MAX)));
+    for _ in 0..2 * LEARNING {
+        judge.judge(u32::MAX);
+    }
     assert!(judge.threshold().is_some());
 }
 

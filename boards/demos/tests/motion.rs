@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use tinymlp_demos::motion::features::features;
 use tinymlp_demos::motion::lis3dh::{ADDRESS, Error, Lis3dh, Waiting, milli_g};
-use tinymlp_demos::motion::{Activity, HOP, Monitor, Sample, WINDOW};
+use tinymlp_demos::motion::{Activity, HOP, Monitor, Sample, WINDOW, Watch};
 
 /// What starting sends, by the tables of registers in the datasheet.
 fn starting() -> Vec<Transaction> {
@@ -75,6 +75,39 @@ fn decisions_come_when_a_window_is_full_and_every_hop_after_that() {
     // A slope of 1 deviates by 8; the first of equal scores wins, and the best of all.
     assert_eq!((decision.activity, decision.scores), (Activity::Badminton, [1, 3, 3, 8]));
     assert_eq!(decision.to_string(), "badminton 1 3 3 8");
+}
+
+#[test]
+fn a_sensor_that_fails_is_started_again_and_its_window_with_it() {
+    let level = |samples: u8| Transaction::write_read(ADDRESS, vec![0x2f], vec![samples]);
+    let sample = || Transaction::write_read(ADDRESS, vec![0xa8], vec![0; 6]);
+    let mut expected = starting();
+    expected.push(level(WINDOW as u8 - 1));
+    expected.extend((1..WINDOW).map(|_| sample()));
+    expected.push(level(1));
+    expected.push(sample().with_error(ErrorKind::Other));
+    expected.extend(starting());
+    // One sample is no window any more.
+    expected.extend([level(1), sample()]);
+    // Samples that were pushed out leave a gap as well: these are 31, after it.
+    expected.push(level(0x40 | 31));
+    expected.extend((1..WINDOW).map(|_| sample()));
+    expected.extend([level(1), sample()]);
+    let mut bus = Mock::new(&expected);
+    let mut watch = Watch::new(bus.clone(), |_: &[i32; 10]| [0, 1, 0, 0]);
+    let mut decided = 0;
+    let mut look = || {
+        let looked = watch.look(|_| decided += 1).map(|waiting| (waiting.samples, waiting.overrun));
+        (looked, decided)
+    };
+    assert_eq!(look(), (Ok((0, false)), 0));
+    assert_eq!(look(), (Ok((31, false)), 0));
+    assert_eq!(look(), (Err(Error::Bus(ErrorKind::Other)), 0));
+    assert_eq!(look(), (Ok((0, false)), 0));
+    assert_eq!(look(), (Ok((1, false)), 0));
+    assert_eq!(look(), (Ok((31, true)), 0));
+    assert_eq!(look(), (Ok((1, false)), 1));
+    bus.done();
 }
 
 /// The script trains on features that it computes itself.

@@ -44,8 +44,9 @@ const RECEIVE_STATUS = 0x04;
 const readUart = uart.readUint32.bind(uart);
 uart.readUint32 = (offset) => (offset === RECEIVE_STATUS ? 0 : readUart(offset));
 
-// The end comes some time after the recording's, when what it led to is done.
-const SETTLED = 1e9;
+// The end comes some time after the recording's, when what it led to is done. The converter goes on with its last value, and
+// ends before that makes another frame.
+const SETTLED = kind === 'adc' ? 25e6 : 1e9;
 let end = Infinity;
 const over = () => {
   if (end === Infinity) end = clock.nanos + SETTLED;

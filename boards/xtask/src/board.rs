@@ -29,6 +29,8 @@ pub struct Board {
     pub covered_by: Option<String>,
     /// Folder under `boards/devices` with the firmware that is flashed, and name of its binary.
     pub device: Option<String>,
+    /// What that firmware takes without a network.
+    pub base: Option<Base>,
     /// The demos that have firmware for it.
     #[serde(default)]
     pub demos: Vec<Demo>,
@@ -124,6 +126,16 @@ pub enum Log {
     Rtt,
     /// Lines of text on a serial line of so many baud.
     Serial(u32),
+}
+
+/// What a device's firmware takes beside a network.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Base {
+    /// Bytes of program memory.
+    pub flash: u64,
+    /// Bytes of statics.
+    pub ram: u64,
 }
 
 /// A region of memory.

@@ -4,6 +4,7 @@ mod approximations;
 mod artifact;
 mod bench;
 mod board;
+mod costs;
 mod demo;
 mod demos;
 #[cfg(test)]

@@ -32,6 +32,7 @@ pub struct Board {
     flash: Memory,
     ram: Memory,
     device: Option<String>,
+    base: Option<Base>,
     #[serde(default)]
     flashed_by: Vec<String>,
     plug: Option<String>,
@@ -40,6 +41,13 @@ pub struct Board {
 #[derive(Clone, Debug, Deserialize)]
 struct Memory {
     bytes: usize,
+}
+
+/// What the firmware takes without a network.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+struct Base {
+    flash: usize,
+    ram: usize,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -6,8 +6,10 @@ pub mod features;
 pub mod lis3dh;
 
 use core::fmt;
+use embedded_hal::i2c::I2c;
 use features::{Features, features};
 use heapless::HistoryBuf;
+use lis3dh::{Error, Lis3dh, Waiting};
 
 /// Samples of a window: 3.2 s at [`RATE_HZ`].
 pub const WINDOW: usize = 32;
@@ -102,5 +104,51 @@ impl<N: FnMut(&Features) -> Scores> Monitor<N> {
     pub fn restart(&mut self) {
         self.window.clear();
         self.missing = WINDOW;
+    }
+}
+
+/// A sensor and a monitor. A sensor that fails is started again at the next look: a loose wire must not be the end.
+#[derive(Debug)]
+pub struct Watch<I, N> {
+    sensor: Lis3dh<I>,
+    monitor: Monitor<N>,
+    measuring: bool,
+}
+
+impl<I: I2c, N: FnMut(&Features) -> Scores> Watch<I, N> {
+    /// Nothing is sent yet.
+    pub const fn new(bus: I, network: N) -> Self {
+        Self { sensor: Lis3dh::new(bus), monitor: Monitor::new(network), measuring: false }
+    }
+
+    /// Takes all samples that wait, and hands on what is decided; gives what there was. To be called whenever a decision is
+    /// due, and before the sensor has more than it holds.
+    ///
+    /// # Errors
+    /// A bus that does not work, or another part. What was seen before is forgotten then.
+    pub fn look(&mut self, mut decided: impl FnMut(Decision)) -> Result<Waiting, Error<I::Error>> {
+        let result = self.try_look(&mut decided);
+        self.measuring = result.is_ok();
+        if !self.measuring {
+            self.monitor.restart();
+        }
+        result
+    }
+
+    fn try_look(&mut self, decided: &mut impl FnMut(Decision)) -> Result<Waiting, Error<I::Error>> {
+        if !self.measuring {
+            self.sensor.start()?;
+            return Ok(Waiting { samples: 0, overrun: false });
+        }
+        let waiting = self.sensor.waiting()?;
+        if waiting.overrun {
+            self.monitor.restart();
+        }
+        for _ in 0..waiting.samples {
+            if let Some(decision) = self.monitor.push(self.sensor.sample()?) {
+                decided(decision);
+            }
+        }
+        Ok(waiting)
     }
 }

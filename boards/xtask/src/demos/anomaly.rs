@@ -18,12 +18,12 @@ use tinymlp_codegen::plan::kernels::Buffer;
 use tinymlp_codegen::plan::simulate::Simulator;
 use tinymlp_codegen::{Builder, Compiled};
 use tinymlp_demos::anomaly::mel::{HOP, RATE_HZ};
-use tinymlp_demos::anomaly::{Detector, Heard, INPUT, Listener, Scale, Verdict};
+use tinymlp_demos::anomaly::{Detector, Heard, INPUT, Listener, Scale};
 
 /// Seconds of the recording.
-const SECONDS: f64 = 4.0;
+const SECONDS: f64 = 3.2;
 /// When the rattle begins: what is normal is learned by then.
-const RATTLE: f64 = 3.2;
+const RATTLE: f64 = 2.4;
 
 /// The model that was named, or the benchmark's, with calibration data.
 pub fn files(named: Option<(PathBuf, PathBuf)>) -> Result<Files> {
@@ -134,6 +134,7 @@ mod tests {
     use crate::board;
     use crate::emulated_tests::{not_run, ready};
     use crate::setup;
+    use tinymlp_demos::anomaly::Verdict;
     use tinymlp_demos::anomaly::mel::BANDS;
 
     fn benchmark() -> Option<Files> {

@@ -12,8 +12,9 @@ use board::hal::fugit::{HertzU32, MicrosDurationU32};
 use board::hal::gpio::{FunctionI2C, PullUp};
 use core::fmt::Write;
 use tinymlp::Scratch;
-use tinymlp_demos::motion::lis3dh::{Error, Lis3dh, Waiting};
-use tinymlp_demos::motion::{Decision, HOP, Monitor, RATE_HZ};
+use tinymlp_demos::motion::features::Features;
+use tinymlp_demos::motion::lis3dh::{Error, Waiting};
+use tinymlp_demos::motion::{Decision, HOP, RATE_HZ, Watch};
 
 /// The generated network.
 mod network {
@@ -37,41 +38,19 @@ fn main() -> ! {
         &mut board.resets,
         &board.system_clock,
     );
-    let mut sensor = Lis3dh::new(bus);
-    let mut monitor = Monitor::new(|features: &[i32; 10]| {
+    let mut watch = Watch::new(bus, |features: &Features| {
         let mut scores = [0; 4];
         network::infer(&network::quantize(&features.map(|feature| feature as f32)), SCRATCH, &mut scores);
         scores
     });
-    let mut measuring = false;
     let mut next = board.clock.now();
     loop {
-        let result =
-            if measuring { sensor.waiting() } else { sensor.start().map(|()| Waiting { samples: 0, overrun: false }) };
-        let result = result.and_then(|waiting| {
-            if waiting.overrun {
-                defmt::warn!("samples were lost");
-                monitor.restart();
-            }
-            for _ in 0..waiting.samples {
-                if let Some(decision) = monitor.push(sensor.sample()?) {
-                    say(&decision, &mut board.serial);
-                }
-            }
-            Ok(())
-        });
-        measuring = match result {
-            Ok(()) => true,
-            Err(error) => {
-                // Tried again at the next look: a loose wire must not end it.
-                match error {
-                    Error::Bus(_) => defmt::error!("the sensor does not answer"),
-                    Error::OtherPart(part) => defmt::error!("another part is at the sensor's address: {=u8:#x}", part),
-                }
-                monitor.restart();
-                false
-            }
-        };
+        match watch.look(|decision| say(&decision, &mut board.serial)) {
+            Ok(Waiting { overrun: false, .. }) => {}
+            Ok(_) => defmt::warn!("samples were lost"),
+            Err(Error::Bus(_)) => defmt::error!("the sensor does not answer"),
+            Err(Error::OtherPart(part)) => defmt::error!("another part is at the sensor's address: {=u8:#x}", part),
+        }
         next += PERIOD;
         board.clock.sleep_until(next);
     }
