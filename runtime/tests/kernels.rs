@@ -3,8 +3,8 @@
 
 use proptest::prelude::*;
 use tinymlp::kernels::{
-    Add, Affine, ArgMax, ArgMaxBits, Concat, Div, Gemm, GemmColumns, Interpolate, LayerNormalization, LogSoftmax,
-    Lookup, MatMul, Mul, PRelu, Piecewise, ReduceMax, ReduceSum, Softmax, SoftmaxColumns, Strided,
+    Add, Affine, ArgMax, ArgMaxBits, Columns, Concat, Div, Gemm, GemmColumns, Interpolate, LayerNormalization,
+    LogSoftmax, Lookup, MatMul, Mul, PRelu, Piecewise, ReduceMax, ReduceSum, Rows, Softmax, SoftmaxColumns, Strided,
 };
 use tinymlp::{Clamp, Element};
 
@@ -76,6 +76,58 @@ proptest! {
                 prop_assert_eq!(y[b].map(|row| row[c]), expected[0]);
             }
         }
+    }
+
+    /// Tiles of columns are rows of two operands, of which the second may be where the result goes.
+    #[test]
+    fn columns(a: [[i8; 6]; 5], b: [[i16; 6]; 3]) {
+        fn two<const T: usize>(a: &[[i8; 5]; T], b: &[[i16; 3]; T], y: &mut [[i16; 3]; T]) {
+            for ((a, b), y) in a.iter().zip(b).zip(y) {
+                *y = std::array::from_fn(|o| b[o].wrapping_mul(3).wrapping_add(a[o].into()).wrapping_sub(a[o + 2].into()));
+            }
+        }
+        let column = |c: usize, o: usize| b[o][c].wrapping_mul(3).wrapping_add(a[o][c].into()).wrapping_sub(a[o + 2][c].into());
+        let expected: [[i16; 6]; 3] = std::array::from_fn(|o| std::array::from_fn(|c| column(c, o)));
+        let mut y = [[0; 6]; 3];
+        Columns.run_with(&a, &b, &mut y, two::<1>);
+        prop_assert_eq!(y, expected);
+        Columns.run_with(&a, &b, &mut y, two::<2>);
+        prop_assert_eq!(y, expected);
+        y = b;
+        Columns.run_in_place_with(&a, &mut y, |b, a, y| two::<3>(a, b, y));
+        prop_assert_eq!(y, expected);
+        let mut z = a;
+        Columns.run_in_place(&mut z, |x: &[[i8; 5]; 2], y| y.iter_mut().zip(x).for_each(|(y, x)| *y = x.map(|x| !x)));
+        prop_assert_eq!(z, a.map(|row| row.map(|x| !x)));
+        let mut sums = [[0; 6]; 1];
+        Columns.run(&a, &mut sums, |x: &[[i8; 5]; 3], y| {
+            y.iter_mut().zip(x).for_each(|(y, x)| *y = [x.iter().map(|&x| i16::from(x)).sum::<i16>()]);
+        });
+        prop_assert_eq!(sums, [std::array::from_fn(|c| a.iter().map(|row| i16::from(row[c])).sum::<i16>())]);
+    }
+
+    /// Tiles of rows, likewise.
+    #[test]
+    fn rows(a: [[i8; 2]; 6], b: [[i16; 3]; 6]) {
+        fn two<const T: usize>(a: &[[i8; 2]; T], b: &[[i16; 3]; T], y: &mut [[i16; 3]; T]) {
+            for ((a, b), y) in a.iter().zip(b).zip(y) {
+                *y = b.map(|b| b.wrapping_mul(3).wrapping_add(i16::from(a[0]) - i16::from(a[1])));
+            }
+        }
+        let mut expected = [[0; 3]; 6];
+        two(&a, &b, &mut expected);
+        let mut y = [[0; 3]; 6];
+        Rows.run_with(&a, &b, &mut y, two::<1>);
+        prop_assert_eq!(y, expected);
+        y = b;
+        Rows.run_in_place_with(&a, &mut y, |b, a, y| two::<3>(a, b, y));
+        prop_assert_eq!(y, expected);
+        let mut z = a;
+        Rows.run_in_place(&mut z, |x: &[[i8; 2]; 2], y| *y = x.map(|x| x.map(|x| !x)));
+        prop_assert_eq!(z, a.map(|x| x.map(|x| !x)));
+        let mut w = [[0; 1]; 6];
+        Rows.run(&a, &mut w, |x: &[[i8; 2]; 2], y| *y = x.map(|x| [x[1]]));
+        prop_assert_eq!(w, a.map(|x| [x[1]]));
     }
 
     /// As a softmax over rows between two transpositions.

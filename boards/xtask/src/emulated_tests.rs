@@ -22,6 +22,9 @@ const HAVE_FLOATS: [&str; 3] = ["cortex-m4f", "cortex-m33", "cortex-m55"];
 /// Boards whose straight-line code is predicted within a tenth.
 const PREDICTED: [&str; 3] = ["microbit", "mps2-an386", "riscv32ec"];
 
+/// Boards on which the time of mixers is predicted within a tenth.
+const MIXERS: [&str; 3] = ["microbit", "mps2-an386", "riscv32imc"];
+
 /// Cores that multiply 32-bit numbers in software.
 const MULTIPLY_SLOWLY: [&str; 2] = ["rv32ec", "avr"];
 /// Bytes of RAM of boards that are too small for some of the tests, which then say that they did not run.
@@ -110,6 +113,32 @@ fn shipped_models_equal_the_host_and_are_clean() {
             }
         }
         assert!(ran.contains(&"wdbc"), "{} is too small for every model", board.name);
+    }
+}
+
+/// Rows and columns run for a few at a time: the mixer is clean, equals the host, and takes the instructions that are
+/// predicted, within a tenth.
+#[test]
+fn mixers_equal_the_host_and_are_clean() {
+    for board in boards() {
+        if !ready("mixers", setup::require(&board)) {
+            continue;
+        }
+        for core in [Core::Portable, board.kernels()] {
+            let builder = |b: Builder| b.name(format!("mixer-{core}")).target(core);
+            let artifact = artifact::simulate(&shipped("mixer"), builder, Some(30)).unwrap().artifact;
+            let report = emulate("mixers", &board, &artifact, Opt::Speed);
+            artifact::discard(&artifact).unwrap();
+            let Some(report) = report else { continue };
+            report.verdict().unwrap();
+            assert!(report.bit_exact && report.rows == 30);
+            // Two matrices of 16 x 16, and a row of a hidden layer or two with their packed operands.
+            assert!(report.scratch_bytes <= 900, "{report:?}");
+            if let Some(predicted) = report.predicted_instructions.filter(|_| MIXERS.contains(&board.name.as_str())) {
+                let wrong = (predicted - report.instructions_mean).abs() / report.instructions_mean;
+                assert!(wrong <= 0.1, "{}: {predicted} predicted, {}", board.name, report.instructions_mean);
+            }
+        }
     }
 }
 

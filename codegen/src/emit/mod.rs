@@ -356,7 +356,7 @@ impl Emitter<'_> {
             let head = literal::function(&tile_name(k), &parameters);
             let _ = write!(
                 self.text,
-                "/// Step {} for {} of {} {what}.\n{MAYBE_UNUSED}{head}{start}",
+                "/// Step {} for {} of {} {what}.\n{MAYBE_UNUSED}#[inline(never)]\n{head}{start}",
                 k + 1,
                 tiles.tile(),
                 tiles.count
@@ -371,10 +371,13 @@ impl Emitter<'_> {
 
     fn infer(&mut self, callees: &[String]) {
         let plan = self.plan;
-        let uses_scratch = plan
-            .steps
-            .iter()
-            .any(|s| s.inputs.iter().chain([&s.output]).any(|&v| matches!(plan.values[v].place, Place::Arena(_))));
+        let uses_scratch = plan.steps.iter().any(|s| {
+            s.inputs
+                .iter()
+                .chain([&s.output])
+                .chain(&s.scratch)
+                .any(|&v| matches!(plan.values[v].place, Place::Arena(_)))
+        });
         let scratch = if uses_scratch { "scratch" } else { "_scratch" };
         // Of a text model the encoder has made the first step.
         let (first, what, input) = match &plan.text {

@@ -1,7 +1,7 @@
 //! How the integers of a value lie in memory: one after the other, or packed into words as a target's kernels read
 //! them.
 
-use tinymlp::arch::armv6m::list_words;
+use tinymlp::arch::armv6m::{list_words, pair_words};
 
 /// The arrangement of a value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -19,6 +19,8 @@ pub enum Layout {
         /// Number of pairs to which the list is filled up.
         fill: usize,
     },
+    /// Two rows in the same words: see [`tinymlp::arch::armv6m::Pairs`].
+    Pairs,
     /// The bytes, integers plus 128, that are not zero, and where they belong: see [`tinymlp::arch::armv6m::List`].
     List,
 }
@@ -30,21 +32,32 @@ impl Layout {
         matches!(self, Layout::Nonzero { .. } | Layout::List)
     }
 
+    /// Rows that share their words.
+    pub fn rows(&self) -> usize {
+        if *self == Layout::Pairs { 2 } else { 1 }
+    }
+
     /// Words of a row of `elements`, none for a plain array.
     pub fn words(&self, elements: usize) -> usize {
         match *self {
             Layout::Plain => 0,
             Layout::Words(packing) => packing.words(elements),
             Layout::List => list_words(elements),
+            Layout::Pairs => pair_words(elements) / 2,
             Layout::Nonzero { pairs, fill } => 1 + 2 * pairs.words(elements).next_multiple_of(fill),
         }
     }
 
-    /// The integers of a row of `elements` in words.
+    /// The integers of a row of `elements` in words, or of rows that share their words.
     pub fn unpack(&self, row: &[i32], elements: usize) -> Vec<i32> {
         match *self {
             Layout::Plain => Vec::new(),
             Layout::Words(packing) => packing.unpack(row, elements),
+            Layout::Pairs => {
+                let both = || row.as_chunks::<3>().0.iter().flat_map(|&[_, x, next]| [x, next]).take(elements);
+                let first = |x: i32| i32::from(x as i16);
+                both().map(first).chain(both().map(|x| x.wrapping_sub(first(x)) >> 16)).collect()
+            }
             Layout::List => {
                 let mut all = vec![-128; elements];
                 for entry in row[2..].as_chunks::<2>().0.iter().take(row[1] as usize / 8) {

@@ -58,7 +58,7 @@ impl<'p> Simulator<'p> {
     pub fn integers(&self, id: ValueId) -> Vec<i32> {
         let value = &self.plan.values[id];
         let Buffer::Words(words) = &self.buffers[id] else { return self.buffers[id].integers() };
-        let row = value.layout.words(value.features()).max(1);
+        let row = (value.layout.words(value.features()) * value.layout.rows()).max(1);
         let unpack = |row| {
             let found = value.layout.unpack(row, value.features());
             let Some(order) = &value.order else { return found };

@@ -30,6 +30,18 @@ impl Architecture for Armv6m {
         }
         let (rows, elements) = (layer.gemm.rows, layer.gemm.inputs);
         let offset = armv6m::Offset { rows, elements };
+        if let Some(layer_of_pairs) = pairs(layer, target) {
+            let two = armv6m::Pairs { rows, elements };
+            let price = |operand: &dyn Kernel, layer_of: &dyn Kernel| {
+                let costs = [operand, layer_of].into_iter().filter_map(|kernel| kernel.cost(&layer.seen));
+                let mean: f64 = costs.map(|cost| cost.instructions.mean).sum();
+                // Packed weights save flash.
+                if target.mode == Mode::Speed { mean } else { mean * layer_of.constant_bytes() as f64 }
+            };
+            if price(&two, &layer_of_pairs) < price(&offset, &*self.layer_of_words(layer, target)) {
+                return (Layout::Pairs, Some(Arc::new(two)));
+            }
+        }
         // Whether the layer saves with a list what the list costs.
         let skips = !target.constant_time && smallest(layer.x);
         let fast = target.mode == Mode::Speed && elements <= LISTED;
@@ -63,6 +75,7 @@ impl Architecture for Armv6m {
     fn layer(&self, layer: &Layer, target: Target) -> Arc<dyn Kernel> {
         match layer.x.layout {
             Layout::List => Arc::new(gemm(layer, Layout::List, target)),
+            Layout::Pairs => Arc::new(armv6m::GemmPairs::new(layer.gemm, !target.constant_time)),
             _ => self.layer_of_words(layer, target),
         }
     }
@@ -98,6 +111,12 @@ impl Armv6m {
         };
         best.map_or_else(|| Arc::new(bytes) as Arc<dyn Kernel>, kernel)
     }
+}
+
+/// The kernel for two rows at a time, if it takes the layer and is to have it: the small mode has one kernel for all layers.
+fn pairs(layer: &Layer, target: Target) -> Option<armv6m::GemmPairs> {
+    let takes = target.mode != Mode::Size && layer.gemm.rows.is_multiple_of(2) && bytes(layer);
+    (takes && layer.y.layout == Layout::Plain).then(|| armv6m::GemmPairs::new(layer.gemm, !target.constant_time))
 }
 
 /// Whether the kernel with a byte a weight takes a layer.
@@ -276,6 +295,27 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    proptest! {
+        /// Pairs of rows, whether they would be chosen or not.
+        #[test]
+        fn pairs_give_the_same(case in tests::cases(40, 12), common: bool, constant_time: bool) {
+            let case = tests::short(case, common);
+            let (x, y) = (tests::value(case.gemm.inputs, 0), tests::value(case.gemm.outputs, 0));
+            let layer = Layer { gemm: &case.gemm, sums: false, x: &x, y: &y, seen: Default::default() };
+            let target = Target { core: Core::Armv6m, mode: Mode::Speed, constant_time };
+            let kernel = super::pairs(&layer, target);
+            prop_assume!(kernel.is_some());
+            let mut words = Buffer::Words(vec![!0; 2 * Layout::Pairs.words(case.gemm.inputs)]);
+            armv6m::Pairs { rows: 2, elements: case.gemm.inputs }.run(&[&Buffer::I8(case.x.clone())], &mut words);
+            let Buffer::Words(found) = &words else { unreachable!() };
+            let unpacked = Layout::Pairs.unpack(found, case.gemm.inputs);
+            prop_assert!(unpacked.into_iter().eq(case.x.iter().map(|&x| i32::from(x))));
+            let mut found = Buffer::new(Type::I8, 2 * case.gemm.outputs);
+            kernel.unwrap().run(&[&words], &mut found);
+            prop_assert_eq!(found.integers(), tests::results(&case.gemm, &case));
         }
     }
 

@@ -71,11 +71,13 @@ impl Architecture for Armv7em {
                 Arc::new(armv7em::GemmNonzero::new(layer.gemm, pairs, layer.y.layout != Layout::Plain, fill))
             }
             Layout::Words(x) => Arc::new(every_pair(layer, x, target)),
-            Layout::Plain | Layout::List => match (packed(layer, target), armv7em::GemmBytes::new(layer.gemm)) {
-                (Some(kernel), _) => Arc::new(kernel),
-                (None, Some(kernel)) if fits_a_lane(layer) => Arc::new(kernel),
-                _ => Arc::new(armv7em::GemmWide::new(layer.gemm, layer.x.quant.ty)),
-            },
+            Layout::Plain | Layout::List | Layout::Pairs => {
+                match (packed(layer, target), armv7em::GemmBytes::new(layer.gemm)) {
+                    (Some(kernel), _) => Arc::new(kernel),
+                    (None, Some(kernel)) if fits_a_lane(layer) => Arc::new(kernel),
+                    _ => Arc::new(armv7em::GemmWide::new(layer.gemm, layer.x.quant.ty)),
+                }
+            }
         }
     }
 }

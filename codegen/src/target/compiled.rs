@@ -38,6 +38,8 @@ struct Loop {
     op: &'static str,
     /// Instructions of a call.
     call: usize,
+    /// Instructions for every row of the result.
+    row: f64,
     /// Instructions for every element of the result.
     element: f64,
     /// Instructions for every multiply-accumulate operation.
@@ -49,7 +51,12 @@ struct Loop {
 }
 
 const fn portable(op: &'static str, call: usize, [element, mac]: [f64; 2], bytes: usize, stack: usize) -> Loop {
-    Loop { op, call, element, mac, bytes, stack }
+    Loop { op, call, row: 0.0, element, mac, bytes, stack }
+}
+
+/// A portable kernel that computes something of every row before its elements.
+const fn by_rows(op: &'static str, row: f64, element: f64, bytes: usize, stack: usize) -> Loop {
+    Loop { op, call: 20, row, element, mac: 0.0, bytes, stack }
 }
 
 const ARMV6M: Compiled = Compiled {
@@ -62,17 +69,20 @@ const ARMV6M: Compiled = Compiled {
     moved: 6.0,
     fast: const {
         &[
-            portable("Gemm", 10, [112.0, 5.4], 700, 212),
+            portable("Gemm", 10, [65.0, 5.4], 700, 212),
             portable("Lookup", 0, [4.0, 0.0], 100, 0),
             portable("Piecewise", 4, [74.0, 0.0], 212, 44),
             portable("Add", 7, [9.0, 0.0], 392, 24),
+            by_rows("LayerNormalization", 767.0, 81.3, 700, 96),
+            by_rows("Softmax", 150.0, 84.5, 300, 80),
+            portable("Mul", 10, [30.0, 0.0], 150, 60),
             portable("ArgMax", 10, [20.0, 0.0], 60, 0),
             portable("", 20, [40.0, 6.0], 400, 80),
         ]
     },
     small: const {
         &[
-            portable("Gemm", 10, [112.0, 8.0], 400, 120),
+            portable("Gemm", 10, [65.0, 8.0], 400, 120),
             portable("Lookup", 0, [6.0, 0.0], 4, 0),
             portable("Piecewise", 4, [72.0, 0.0], 130, 32),
             portable("Add", 9, [15.0, 0.0], 8, 16),
@@ -95,6 +105,8 @@ const ARMV7EM: Compiled = Compiled {
             portable("Gemm", 10, [47.0, 3.4], 700, 156),
             portable("Lookup", 0, [3.0, 0.0], 112, 0),
             portable("Add", 9, [10.0, 0.0], 444, 8),
+            by_rows("LayerNormalization", 173.0, 23.9, 500, 80),
+            by_rows("Softmax", 20.0, 25.8, 300, 80),
             portable("ArgMax", 10, [20.0, 0.0], 50, 0),
             portable("", 20, [20.0, 4.0], 400, 80),
         ]
@@ -123,6 +135,8 @@ const RV32IMC: Compiled = Compiled {
             portable("Gemm", 10, [40.0, 7.0], 400, 80),
             portable("Lookup", 0, [4.0, 0.0], 220, 0),
             portable("Add", 12, [8.0, 0.0], 502, 32),
+            by_rows("LayerNormalization", 185.0, 34.0, 500, 80),
+            by_rows("Softmax", 20.0, 25.5, 300, 80),
             portable("ArgMax", 5, [7.0, 0.0], 80, 0),
             portable("", 20, [20.0, 7.0], 500, 80),
         ]
@@ -176,6 +190,8 @@ const HELIUM: Compiled = Compiled {
         &[
             portable("Lookup", 0, [1.5, 0.0], 60, 0),
             portable("Add", 7, [3.0, 0.0], 190, 16),
+            by_rows("LayerNormalization", 144.0, 12.5, 500, 80),
+            by_rows("Softmax", 20.0, 24.6, 300, 80),
             portable("", 20, [10.0, 4.0], 400, 80),
         ]
     },
@@ -249,7 +265,11 @@ impl Compiled {
         let figures = self.figures(kernel, mode);
         let views = kernel.views();
         let elements: usize = views.last().map_or(0, |view| view.iter().product());
-        let mean = figures.call as f64 + elements as f64 * figures.element + kernel.macs() as f64 * figures.mac;
+        let rows = elements / views.last().and_then(|view| view.last()).copied().unwrap_or(1).max(1);
+        let mean = figures.call as f64
+            + rows as f64 * figures.row
+            + elements as f64 * figures.element
+            + kernel.macs() as f64 * figures.mac;
         // Layers share the function of a fully connected one; the others' loops stand in `infer`.
         let name = match kernel.macs() {
             0 => None,

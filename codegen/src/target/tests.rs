@@ -2,9 +2,14 @@
 
 use super::{Architecture, Core, Layer, Mode, Target};
 use crate::plan::cost::Seen;
-use crate::plan::kernels::{Buffer, Gemm, GemmPacked, GemmSums, Kernel, Limits};
+use crate::plan::kernels::{
+    Add, Along, Buffer, Exponentials, Gemm, GemmColumns, GemmPacked, GemmSums, Kernel, LayerNormalization, Limits,
+    Lookup, Mul, ReduceSum, SoftmaxColumns,
+};
 use crate::plan::layout::{Layout, Packing};
-use crate::plan::{Place, Quant, Type, Value};
+use crate::plan::simulate::Simulator;
+use crate::plan::tile::Tiling;
+use crate::plan::{Input, Output, Place, Plan, Quant, Step, Type, Value, ValueId};
 use crate::quantize::format::Format;
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -159,7 +164,8 @@ pub(super) fn compare(architecture: &dyn Architecture, case: &Case, target: Targ
             let mut words = Buffer::Words(vec![!0; made.bytes() / 4]);
             kernel.run(&[&operand], &mut words);
             let Buffer::Words(found) = &words else { unreachable!() };
-            let found = found.chunks_exact(layout.words(inputs)).flat_map(|row| layout.unpack(row, inputs));
+            let found =
+                found.chunks_exact(layout.words(inputs) * layout.rows()).flat_map(|row| layout.unpack(row, inputs));
             assert!(found.eq(case.x.iter().map(|&x| i32::from(x))), "{kernel:?} changes its operand");
             operand = words;
             kernels.push(kernel);
@@ -293,5 +299,158 @@ fn every_product_is_exact() {
                 assert!(!compare(architecture, &case, target).is_empty(), "{core} does not take the layer");
             }
         }
+    }
+}
+
+/// A mixer of `[positions, width]` with one block and attention pooling, whose numbers come from a seed; the result of the
+/// block is also a result of the plan where `open`.
+fn mixer([positions, width, hidden]: [usize; 3], open: bool, seed: u64) -> Plan {
+    let mut state = seed;
+    let mut next = |low: i32, high: i32| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        low + ((state >> 33) % (high - low + 1) as u64) as i32
+    };
+    let limits = Limits { ty: Type::I8, zero_point: 3, min: -128, max: 127 };
+    let mut layer = |inputs: usize, outputs: usize| {
+        let weight: Vec<i8> = (0..inputs * outputs).map(|_| next(-127, 127) as i8).collect();
+        let bias: Vec<i32> = (0..outputs).map(|_| next(-9000, 9000)).collect();
+        (weight, bias, (0..outputs).map(|_| next(20_000, 40_000) << 8).collect::<Vec<i32>>())
+    };
+    let mut rows = |inputs, outputs| {
+        let (weight, bias, multiplier) = layer(inputs, outputs);
+        Gemm { rows: positions, inputs, outputs, weight, bias, multiplier, shift: 0, limits }
+    };
+    let channels = [rows(width, hidden), rows(hidden, width), rows(width, width), rows(width, width)];
+    let mut columns = |inputs, outputs| {
+        let (weight, bias, multiplier) = layer(inputs, outputs);
+        GemmColumns { extents: [1, inputs, width], weight, bias, multiplier, shift: 0, limits }
+    };
+    let tokens = [columns(positions, hidden), columns(hidden, positions)];
+    let normalization = LayerNormalization {
+        rows: positions,
+        epsilon: 77,
+        multiplier: (0..width).map(|_| next(20_000_000, 60_000_000)).collect(),
+        bias: (0..width).map(|_| next(-9000, 9000)).collect(),
+        shift: 8,
+        limits,
+    };
+    let table = |len| Lookup { len, ty: Type::I8, table: (0..256).map(|k| (k * 7 % 256) - 128).collect() };
+    let len = positions * width;
+    let add = Add { len, multiplier: [40_000, 50_000], offset: 1 << 15, shift: 16, limits };
+    let fine = (0..200).map(|d| (65535.0 * (-0.03 * f64::from(d)).exp()).round() as u16).collect();
+    let exponentials = Exponentials { fine, coarse: Vec::new() };
+    let softmax = SoftmaxColumns {
+        extents: [1, positions, width],
+        exponentials,
+        levels: 256,
+        limits: Limits { zero_point: -128, ..limits },
+    };
+    let product = Mul { len, zero_point: [-128, 3], multiplier: 1 << 28, shift: 0, limits };
+    let sum = ReduceSum { extents: [1, positions, width], offset: 0, multiplier: 1 << 29, shift: 0, limits };
+    let [first, second, attention, valued] = channels;
+    let [mixed, unmixed] = tokens;
+    let (whole, wide, tall) = (vec![positions, width], vec![positions, hidden], vec![hidden, width]);
+    let mut plan = Plan {
+        name: "mixer".into(),
+        sha256: String::new(),
+        quantization: String::new(),
+        target: Target::default(),
+        values: vec![Value { place: Place::Input(0), shape: whole.clone(), ..value(width, 3) }],
+        steps: Vec::new(),
+        inputs: vec![Input { name: "x".into(), value: 0, shape: whole.clone(), features: None }],
+        outputs: Vec::new(),
+        arena_bytes: 0,
+        notes: Vec::new(),
+    };
+    let mut push = |kernel: Arc<dyn Kernel>, inputs: &[ValueId], shape: &[usize]| {
+        let output = plan.values.len();
+        plan.values.push(Value { shape: shape.to_vec(), ..value(width, 3) });
+        plan.steps.push(Step {
+            name: format!("step {output}"),
+            origin: kernel.op().into(),
+            kernel,
+            inputs: inputs.to_vec(),
+            output,
+            bound: None,
+            table_error: None,
+            in_place: false,
+            scratch: None,
+        });
+        output
+    };
+    let n = push(Arc::new(normalization.clone()), &[0], &whole);
+    let t = push(Arc::new(mixed), &[n], &tall);
+    let t = push(Arc::new(table(hidden * width)), &[t], &tall);
+    let t = push(Arc::new(unmixed), &[t], &whole);
+    let u = push(Arc::new(add.clone()), &[0, t], &whole);
+    let n = push(Arc::new(normalization), &[u], &whole);
+    let c = push(Arc::new(first), &[n], &wide);
+    let c = push(Arc::new(table(hidden * positions)), &[c], &wide);
+    let c = push(Arc::new(second), &[c], &whole);
+    let y = push(Arc::new(add), &[u, c], &whole);
+    let a = push(Arc::new(attention), &[y], &whole);
+    let a = push(Arc::new(softmax), &[a], &whole);
+    let v = push(Arc::new(valued), &[y], &whole);
+    let p = push(Arc::new(product), &[a, v], &whole);
+    let r = push(Arc::new(sum), &[p], &[1, width]);
+    for (k, of) in [r, y].into_iter().take(if open { 2 } else { 1 }).enumerate() {
+        plan.values[of].place = Place::Output(k);
+        let shape = plan.values[of].shape.clone();
+        plan.outputs.push(Output { name: format!("y{k}"), value: of, shape, labels: None });
+    }
+    plan.place_values();
+    plan
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    /// Chains that run for a few rows or columns at a time give what their steps do one after the other, with the kernels of
+    /// every core.
+    #[test]
+    fn tiles_give_the_same(
+        positions in 2..=9usize, width in 2..=9usize, hidden in 1..=20usize, open: bool, seed: u64, x in prop::collection::vec(any::<i8>(), 81),
+    ) {
+        let plan = mixer([positions, width, hidden], open, seed);
+        let inputs = vec![Buffer::I8(x[..positions * width].to_vec())];
+        let mut flat = Simulator::new(&plan);
+        flat.run(&inputs);
+        for size in 1..=4 {
+            let tiled = plan.clone().tiled(Tiling { size, single: size > 1 });
+            let mut simulator = Simulator::new(&tiled);
+            simulator.run(&inputs);
+            for output in &plan.outputs {
+                prop_assert_eq!(flat.integers(output.value), simulator.integers(output.value), "size {}", size);
+            }
+        }
+        for core in Core::ALL {
+            for target in targets(core) {
+                let tiling = core.architecture().map_or(super::PORTABLE_TILING, Architecture::tiling);
+                let own = plan.clone().tiled(tiling).with_kernels(target, &[inputs.clone()]);
+                let mut simulator = Simulator::new(&own);
+                simulator.run(&inputs);
+                for output in &plan.outputs {
+                    prop_assert_eq!(flat.integers(output.value), simulator.integers(output.value), "{:?}", target);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_lies_between_exists_for_a_tile() {
+    let [positions, width, hidden] = [32, 64, 256];
+    for core in Core::ALL {
+        let plan = mixer([positions, width, hidden], true, 1);
+        let before = plan.arena_bytes;
+        let tiling = core.architecture().map_or(super::PORTABLE_TILING, Architecture::tiling);
+        let inputs = vec![Buffer::I8((0..positions * width).map(|k| (k * 37) as u8 as i8).collect())];
+        let plan = plan.tiled(tiling).with_kernels(Target { core, ..Target::default() }, &[inputs]);
+        let along =
+            |along: Along| plan.steps.iter().filter_map(|s| s.kernel.tiles()).filter(|t| t.along == along).count();
+        // Tokens and the pooling; channels and, where operands are packed, the two layers of the attention.
+        assert_eq!((along(Along::Columns), along(Along::Rows)), (2, if tiling.single { 3 } else { 1 }), "{core}");
+        // Two matrices, and a few rows of the hidden layer.
+        let most = 2 * positions * width + tiling.size * 8 * hidden;
+        assert!(plan.arena_bytes <= most && before > 16_000, "{core}: {} of {before}", plan.arena_bytes);
     }
 }

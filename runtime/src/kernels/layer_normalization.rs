@@ -1,5 +1,6 @@
 //! ONNX `LayerNormalization` over the last axis.
 
+use crate::requantize::high;
 use crate::{Clamp, Element, shift_right};
 
 /// Binary places of `epsilon`, and of the variance while it is added.
@@ -59,21 +60,48 @@ pub fn layer_normalization<X: Element, Y: Element>(
             return;
         }
         let (mut sum, mut squares) = (0i32, 0u64);
-        for &x in x {
-            let x: i32 = x.into();
-            sum = sum.wrapping_add(x);
-            squares = squares.wrapping_add(x.wrapping_mul(x) as u32 as u64);
+        // So many squares of int8 fit 32 bits.
+        for x in x.chunks(1 << 14) {
+            let mut of_int8 = 0u32;
+            for &x in x {
+                let x: i32 = x.into();
+                let square = x.wrapping_mul(x) as u32;
+                sum = sum.wrapping_add(x);
+                if X::MAX == i32::from(i8::MAX) {
+                    of_int8 = of_int8.wrapping_add(square);
+                } else {
+                    squares = squares.wrapping_add(square.into());
+                }
+            }
+            squares = squares.wrapping_add(of_int8.into());
         }
         let square = i64::from(sum).wrapping_mul(i64::from(sum)) as u64;
         let variance = squares.wrapping_mul(row as u64).wrapping_sub(square);
         let (root, half) = reciprocal_root(variance.wrapping_shl(VARIANCE_PLACES).saturating_add(epsilon));
         // `root` has 30 binary places, and the root of the variance's places is part of it.
         let places = 30 + half - PLACES - VARIANCE_PLACES / 2;
-        for (((&x, &multiplier), &bias), y) in x.iter().zip(multiplier).zip(bias).zip(y) {
+        let elements = x.iter().zip(multiplier).zip(bias).zip(y);
+        let normalized = |x: X, multiplier: i32, bias: i32, z: &dyn Fn(i32) -> i32| {
             let centred = x.into().wrapping_mul(row as i32).wrapping_sub(sum);
-            let z = i64::from(centred).wrapping_mul(root.into()).wrapping_add((1 << places) >> 1).wrapping_shr(places);
-            let scaled = (z as i32 as i64).wrapping_mul(multiplier.into()).wrapping_shr(32) as i32;
-            *y = output.limit(shift_right(scaled.wrapping_add(bias), shift));
+            let scaled = high(z(centred), multiplier.into(), false);
+            output.limit(shift_right(scaled.wrapping_add(bias), shift))
+        };
+        // The upper half of a product is what is needed where there are at most 32 places, as always of int8: z is at most the
+        // root of N - 1 in 20 binary places and `root` at least 2^30, so that nothing is lost to the left.
+        match 32u32.checked_sub(places).filter(|_| row as u64 <= 1 << 16) {
+            Some(left) => {
+                for (((&x, &multiplier), &bias), y) in elements {
+                    *y = normalized(x, multiplier, bias, &|c| high(c.wrapping_shl(left), root.into(), true));
+                }
+            }
+            None => {
+                for (((&x, &multiplier), &bias), y) in elements {
+                    *y = normalized(x, multiplier, bias, &|c| {
+                        let product = i64::from(c).wrapping_mul(root.into());
+                        product.wrapping_add((1 << places) >> 1).wrapping_shr(places) as i32
+                    });
+                }
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! ONNX `Softmax` over the last axis.
 
+use crate::requantize::high;
 use crate::{Clamp, Element};
 
 /// Exponentials of non-positive arguments: `exp(-scale * d)` in units of 1/65535, `d` the difference to the
@@ -68,11 +69,55 @@ pub fn softmax<X: Element, Y: Element>(
     let row = row.max(1);
     while let (Some(x), Some(y)) = (x.split_off(..row), y.split_off_mut(..row)) {
         let (largest, sum) = sum_of_exponentials(x, exponential);
+        let whole = Whole::new(sum);
         for (&x, y) in x.iter().zip(y) {
             let e = exponential.of(largest.wrapping_sub(x.into()) as u32);
-            let scaled = e.wrapping_mul(levels).wrapping_add(sum / 2).checked_div(sum).unwrap_or(0);
-            *y = output.apply(scaled as i32);
+            *y = output.apply(whole.share(e, levels));
         }
+    }
+}
+
+/// The sum of a row's exponentials, by which each is divided.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Whole {
+    sum: u32,
+    /// `floor((2^32 - 1) / sum)`.
+    reciprocal: u32,
+}
+
+impl Whole {
+    /// Of a sum.
+    #[inline(always)]
+    pub(super) fn new(sum: u32) -> Self {
+        Self { sum, reciprocal: u32::MAX.checked_div(sum).unwrap_or(0) }
+    }
+
+    /// `floor((e * levels + sum / 2) / sum)`, the share of one of them; 0 of nothing.
+    #[inline(always)]
+    pub(super) fn share(&self, e: u32, levels: u32) -> i32 {
+        let dividend = e.wrapping_mul(levels).wrapping_add(self.sum / 2);
+        // Division takes a core without one some hundred instructions.
+        if cfg!(tinymlp_arch = "armv6m") {
+            return self.quotient(dividend) as i32;
+        }
+        dividend.checked_div(self.sum).unwrap_or(0) as i32
+    }
+
+    /// A quotient by the reciprocal, for a sum that is 0 or at least 4.
+    #[inline(always)]
+    fn quotient(&self, dividend: u32) -> u32 {
+        if self.sum == 0 {
+            return 0;
+        }
+        // At most two too small: the reciprocal is less than one too small, and the product loses less than one.
+        let mut quotient = high((dividend >> 1) as i32, 2 * i64::from(self.reciprocal), false) as u32;
+        let mut rest = dividend.wrapping_sub(quotient.wrapping_mul(self.sum));
+        for _ in 0..2 {
+            if rest >= self.sum {
+                (quotient, rest) = (quotient.wrapping_add(1), rest.wrapping_sub(self.sum));
+            }
+        }
+        quotient
     }
 }
 
@@ -88,4 +133,20 @@ pub(super) fn sum_of_exponentials<X: Element>(x: &[X], exponential: Exponential<
         sum = sum.wrapping_add(exponential.of(largest.wrapping_sub(x.into()) as u32));
     }
     (largest, sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn reciprocals_give_quotients(sum in prop_oneof![4u32..1 << 20, 65_535u32..1 << 31, Just(0)], dividend: u32, k: u32, of in -1..2i32) {
+            let multiple = (k % u32::MAX.checked_div(sum).unwrap_or(1)).wrapping_mul(sum).wrapping_add_signed(of);
+            for dividend in [dividend, multiple, 0, u32::MAX] {
+                prop_assert_eq!(Whole::new(sum).quotient(dividend), dividend.checked_div(sum).unwrap_or(0));
+            }
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! ONNX `Softmax` along another axis than the last: what attention pooling does over positions.
 
 use super::Exponential;
+use super::softmax::Whole;
 use crate::{Clamp, Element};
 
 /// [`Softmax`](super::Softmax) over the columns of matrices, with the same results and the same error: `B` matrices of `N` rows
@@ -55,9 +56,9 @@ pub fn softmax_columns<X: Element, Y: Element>(
             for &x in column.clone() {
                 sum = sum.wrapping_add(exponential(x));
             }
+            let whole = Whole::new(sum);
             for (&x, y) in column.zip(y.iter_mut().skip(c).step_by(columns)) {
-                let scaled = exponential(x).wrapping_mul(levels).wrapping_add(sum / 2).checked_div(sum).unwrap_or(0);
-                *y = output.apply(scaled as i32);
+                *y = output.apply(whole.share(exponential(x), levels));
             }
         }
     }

@@ -7,15 +7,19 @@
 
 mod gemm;
 mod gemm_packed;
+mod gemm_pairs;
 mod list;
 mod offset;
 mod operand;
+mod pairs;
 
 pub use gemm::{EIGHT, Gemm, GemmBytes, LIST, eights, last, left_out, stream_len};
 pub use gemm_packed::{Form, GemmPacked, GemmPackedBytes};
+pub use gemm_pairs::{GemmPairs, THREE, pairs_stream_len};
 pub use list::{List, Listed};
 pub use offset::Offset;
 pub use operand::Operand;
+pub use pairs::{Pairs, ROUND, pair_words};
 
 /// Words of a row of `elements` activations: their sum, then four bytes a word.
 pub const fn words(elements: usize) -> usize {
@@ -56,6 +60,8 @@ fn bytes(y: &mut [i32]) -> Option<impl FnMut(usize, i32)> {
 pub mod dynamic {
     pub use super::gemm::portable::{gemm, gemm_bytes};
     pub use super::gemm_packed::portable::{gemm_packed, gemm_packed_bytes};
+    pub use super::gemm_pairs::portable::gemm_pairs;
     pub use super::list::list;
     pub use super::offset::offset;
+    pub use super::pairs::pairs;
 }
