@@ -10,8 +10,9 @@ fn main() -> Result<()> {
     println!("cargo::rerun-if-changed=../firmware_build.rs");
     println!("cargo::rerun-if-changed=memory.x");
     println!("cargo::rustc-link-search={}", env::var("CARGO_MANIFEST_DIR").expect("cargo sets it"));
-    // The configuration of boards that a probe reads the log of sets the variable.
-    let log = env::var_os("DEFMT_LOG").map(|_| "-Tdefmt.x");
+    // One has no memory for a log, the other no probe that reads it.
+    let has_log = !["microbit", "mps2-an386"].contains(&env!("CARGO_PKG_NAME"));
+    let log = has_log.then_some("-Tdefmt.x");
     for argument in ["-Tlink.x", "--nmagic"].into_iter().chain(log) {
         println!("cargo::rustc-link-arg-bins={argument}");
     }
@@ -66,11 +67,8 @@ fn motion() -> Result<()> {
 }
 
 fn nlp() -> Result<()> {
-    // 256 KB of flash are for the small one.
-    let size = if env!("CARGO_PKG_NAME").starts_with("microbit") { "x-small" } else { "base" };
-    let folder = Path::new("../../../tests/models/pnlp");
-    Builder::new(folder.join(format!("snips-{size}.onnx")))
-        .calibration(folder.join("snips.calibration.tsv"))
+    Builder::new("../../../tests/models/pnlp/snips-x-small.onnx")
+        .calibration("../../../tests/models/pnlp/snips.calibration.tsv")
         .name("network")
         .generate()
 }
