@@ -22,6 +22,6 @@ fn power(x: u32) -> u32 {
     const C0: u32 = 12557;
     const C1: u32 = 2593;
     let f = x % ONE;
-    let below = ((f * (ONE - f)) >> 16) * (C0 - ((C1 * f) >> 16)) >> 16;
+    let below = (((f * (ONE - f)) >> 16) * (C0 - ((C1 * f) >> 16))) >> 16;
     (ONE - f / 2 - below).checked_shr(x / ONE).unwrap_or(0)
 }

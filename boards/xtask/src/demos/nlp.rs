@@ -23,12 +23,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Talks to an emulated board.
 pub fn emulated(board: &Board) -> Result<()> {
-    if io::stdin().is_terminal() {
+    // Without a terminal the output is for answers alone.
+    if io::stdin().is_terminal() && !setup::missing(board).is_empty() {
         setup::install(std::slice::from_ref(board))?;
-    } else {
-        // The output is for answers.
-        setup::require(board)?;
     }
+    setup::require(board)?;
     let elf = firmware::build_demo(board, Demo::Nlp, &Vec::new())?;
     let mut emulator = Machine::start(board, &elf)?;
     let line = emulator.line()?;
