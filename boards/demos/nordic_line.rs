@@ -2,7 +2,8 @@
 //! the chip's `pac` beside it, sets pins and speed, and has the interrupt.
 //!
 //! An interrupt moves what arrives into a queue, so that what is typed while a network runs waits. A program that sends a line
-//! when the one before it is answered loses nothing.
+//! when the one before it is answered loses nothing of lines that the queue holds; of longer ones what is lost is reported, and an
+//! emulator waits.
 
 use crate::pac::UART0;
 use core::cell::RefCell;
@@ -31,8 +32,7 @@ pub fn arrived() {
     critical_section::with(|section| {
         let mut queue = ARRIVED.borrow(section).borrow_mut();
         let Some(queue) = queue.as_mut() else { return };
-        // Without room it is lost: more has come than a line holds since the last answer was asked for.
-        if uart.events_error.read().bits() != 0 {
+        if uart.events_error.read().bits() != 0 && queue.ready() {
             uart.events_error.reset();
             let source = uart.errorsrc.read().bits();
             // SAFETY: ones clear what they stand for.
@@ -40,6 +40,11 @@ pub fn arrived() {
             let _ = queue.enqueue(Err(ErrorKind::InvalidData));
         }
         for _ in 0..FIFO {
+            if !queue.ready() {
+                // What comes waits in the hardware until a byte is taken; beyond that it is lost, which is an error then.
+                uart.intenclr.write(|w| w.rxdrdy().clear().error().clear());
+                return;
+            }
             if uart.events_rxdrdy.read().bits() == 0 {
                 return;
             }
@@ -81,6 +86,8 @@ impl Read for Port {
         let Some(first) = buffer.first_mut() else { return Ok(0) };
         loop {
             if let Some(received) = self.queue.dequeue() {
+                // There is room again.
+                self.uart.intenset.write(|w| w.rxdrdy().set().error().set());
                 *first = received?;
                 return Ok(1);
             }
