@@ -12,8 +12,13 @@ use crate::quantize::format::Format;
 use crate::quantize::{Options, quantize};
 use crate::report::{Report, report};
 use crate::target::{Core, Emission, Mode, Target};
+use crate::text::{self, TextModel, Utterances};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Texts that ranges are taken from, at most.
+const MAX_TEXTS: usize = 500;
 
 /// Compiles one model.
 ///
@@ -70,6 +75,14 @@ pub struct Compiled {
     pub module: Module,
 }
 
+/// What is in the model's files.
+struct Read {
+    /// Simplified.
+    graph: Graph,
+    text: Option<Arc<TextModel>>,
+    sha256: String,
+}
+
 impl Builder {
     /// Starts with a model file.
     pub fn new(model: impl Into<PathBuf>) -> Self {
@@ -91,7 +104,8 @@ impl Builder {
         }
     }
 
-    /// Representative inputs (`.npy`, `.npz` or `.csv`), one a row; a few hundred do. Required.
+    /// Representative inputs (`.npy`, `.npz` or `.csv`), one a row; a few hundred do. For a text model, texts, or labels and
+    /// texts ([`Utterances::load`]), of which 500 from all over the file are taken at most. Required.
     #[must_use]
     pub fn calibration(mut self, file: impl Into<PathBuf>) -> Self {
         self.calibration = Some(file.into());
@@ -233,11 +247,10 @@ impl Builder {
     /// # Errors
     /// Everything in the file that cannot be compiled.
     pub fn graph(&self) -> Result<Graph> {
-        Ok(self.read()?.0)
+        Ok(self.read()?.graph)
     }
 
-    /// The simplified graph, and the hash of the model's files.
-    fn read(&self) -> Result<(Graph, String)> {
+    fn read(&self) -> Result<Read> {
         let cannot = |e| Problem::new(self.model.display().to_string(), format!("cannot be read: {e}"));
         let bytes = std::fs::read(&self.model).map_err(cannot)?;
         let mut graph = import::from_bytes("", &bytes, Some(self.folder())).map_err(|e| e.in_file(&self.model))?;
@@ -248,12 +261,14 @@ impl Builder {
             graph.append_arg_max().map_err(|e| e.in_file(&self.model))?;
         }
         simplify(&mut graph);
+        let text = text::read(&mut graph, self.folder()).map_err(|e| e.in_file(&self.model))?;
         let mut hash = Sha256::new_with_prefix(&bytes);
         for file in self.external_files(&bytes) {
             // It was read a moment ago; a file that is gone since then is a problem of the next run.
             hash.update(std::fs::read(file).unwrap_or_default());
         }
-        Ok((graph, hash.finalize().iter().map(|b| format!("{b:02x}")).collect()))
+        let sha256 = hash.finalize().iter().map(|b| format!("{b:02x}")).collect();
+        Ok(Read { graph, text: text.map(Arc::new), sha256 })
     }
 
     /// What the model's file, or the one given in its place, says of the quantization of a graph that it gave, and what
@@ -299,17 +314,23 @@ impl Builder {
             let reason = format!("{} is no share from 0 to 16", self.options.headroom);
             return Err(Problem::new("headroom", reason).into());
         }
-        let (graph, sha256) = self.read()?;
+        let Read { graph, text, sha256 } = self.read()?;
         let Some(file) = &self.calibration else {
             return Err(Problem::new("calibration", "no representative inputs were given")
-                .help("pass a .npy, .npz or .csv file with a few hundred inputs, as the device will see them")
+                .help("pass a .npy, .npz or .csv file with a few hundred inputs, as the device will see them; texts for a text model")
                 .into());
         };
-        let rows = Rows::new(&graph, &data::load(file)?, file)?;
+        let (rows, texts) = match &text {
+            Some(text) => {
+                let texts = Utterances::load(file)?.sampled(MAX_TEXTS);
+                (text.rows(texts.texts())?, Some(texts))
+            }
+            None => (Rows::new(&graph, &data::load(file)?, file)?, None),
+        };
         let calibration = calibrate(&graph, &rows, self.stuck).map_err(|e| e.in_file(file))?;
         let options = Options { config: self.config(&graph)?, ..self.options.clone() };
         let mut plan = quantize(&graph, &calibration, &options).map_err(|e| e.in_file(&self.model))?;
-        plan.sha256 = sha256;
+        (plan.sha256, plan.text) = (sha256, text);
         plan.notes.splice(0..0, calibration.notes);
         let target = Target { core: self.core.unwrap_or_default(), mode: self.mode, constant_time: self.constant_time };
         let emission = |layer: &str| options.config.layer(layer).emission.unwrap_or(self.emission);
@@ -317,7 +338,7 @@ impl Builder {
         let report = report(&graph, &plan, &rows);
         let mut module = emit(&plan, self.io)?;
         if self.golden > 0 {
-            let text = golden(&plan, &module.type_name, &rows, self.golden);
+            let text = golden(&plan, &module.type_name, &rows, texts.as_ref(), self.golden);
             module.files[0].1.extend(text.into_bytes());
         }
         Ok(Compiled { graph, plan, report, module })

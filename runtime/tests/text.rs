@@ -6,9 +6,10 @@
 use proptest::prelude::*;
 use sha2::{Digest, Sha224, Sha256};
 use tinymlp::Clamp;
+use tinymlp::kernels::LayerNormalization;
 use tinymlp::text::{
     Automaton, COMMON, Cased, Class, Decoder, Encoder, Family, Fingerprint, Hash, Mixed, Normalize, POPULAR, Part,
-    Projection, Summary, Tokenizer, Uncased, WholeWords, Window, WordPiece, Words, class,
+    Projection, Summary, Tokenizer, Uncased, WholeWords, Window, WordNormalization, WordPiece, Words, class,
 };
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
@@ -189,13 +190,17 @@ proptest! {
         let mut random = || { state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407); (state >> 33) as i32 };
         let mut weight = [[0i8; 6]; 3 * M];
         weight.as_flattened_mut().iter_mut().for_each(|w| *w = random() as i8);
-        let projection = Projection {
+        let mut projection = Projection {
             weight,
             bias: std::array::from_fn(|_| random() % 1000),
             multiplier: std::array::from_fn(|_| random() % 100_000_000),
             shift: 1,
             output: Clamp { zero_point: 3i8, min: -128, max: 127 },
+            empty: [0; 6],
         };
+        let mut empty = [0; 6];
+        projection.run(&Window::<16, 3>::new(), &mut empty);
+        projection.empty = empty;
         let mut rows = [[0; 6]; S];
         let mut encoder: Encoder<'_, Uncased, _, _, true, 16, 3, { 3 * M }, 6> =
             Encoder::new(&projection, WholeWords::<Mixed, 16>::new(), &mut rows);
@@ -225,11 +230,32 @@ proptest! {
         }
     }
 
+    /// Rows without a word get the constant, all others what the kernel of any rows makes of them.
+    #[test]
+    fn normalization_knows_the_row_without_a_word(
+        rows: [[i8; 5]; 4], empty: [i8; 5], result: [i16; 5], multiplier: [i32; 5], bias in prop::array::uniform5(-100_000i32..100_000),
+        without: [bool; 4],
+    ) {
+        let rows: [[i8; 5]; 4] = std::array::from_fn(|t| if without[t] { empty } else { rows[t] });
+        let output = Clamp { zero_point: 0i16, min: -500, max: 700 };
+        let general = LayerNormalization { epsilon: 3, multiplier, bias, shift: 4, output };
+        let known = WordNormalization { epsilon: 3, multiplier, bias, shift: 4, output, empty, result };
+        let (mut expected, mut found) = ([[0; 5]; 4], [[1; 5]; 4]);
+        general.run(&rows, &mut expected);
+        known.run(&rows, &mut found);
+        for (row, expected) in rows.iter().zip(&mut expected).filter(|(row, _)| **row == empty) {
+            prop_assert_eq!(*row, empty);
+            *expected = result;
+        }
+        prop_assert_eq!(found, expected);
+    }
+
     #[test]
     fn no_text_panics_in_pieces_of_any_vocabulary(text in text(), states in prop::collection::vec(any::<u8>(), 0..90), common: [u8; COMMON]) {
         let projection = Projection {
             weight: [[1; 2]; 8], bias: [0; 2], multiplier: [1 << 30; 2], shift: 0,
             output: Clamp { zero_point: 0i8, min: -128, max: 127 },
+            empty: [0; 2],
         };
         let vocabulary = Automaton { states: &states, common: &common, popular: &[9; POPULAR], root: 0, numbered: false };
         let mut rows = [[0; 2]; 4];
@@ -264,7 +290,8 @@ fn spaces_are_those_of_unicode() {
     for c in (0..=0x10_FFFF).filter_map(char::from_u32) {
         assert_eq!(class(c) == Class::Space, c.is_whitespace(), "U+{:04X}", c as u32);
         assert!(!c.is_control() || matches!(class(c), Class::Ignored | Class::Space), "U+{:04X}", c as u32);
-        assert!(!c.is_ascii_punctuation() || class(c) == Class::Alone, "{c}");
+        let taken_as = Cased::normalize(c).unwrap_or(c);
+        assert!(!taken_as.is_ascii_punctuation() || class(c) == Class::Alone, "{c}");
         assert!(!c.is_alphanumeric() || matches!(class(c), Class::Letter | Class::Alone), "{c}");
     }
 }
@@ -278,14 +305,15 @@ fn ten_kilobytes_without_a_space_are_one_word() {
         multiplier: [1 << 30],
         shift: 2,
         output: Clamp { zero_point: 0i8, min: -128, max: 127 },
+        empty: [7],
     };
     let mut rows = [[0; 1]; 2];
     let mut encoder: Encoder<'_, Uncased, _, _, true, 64, 1, 64, 1> =
         Encoder::new(&projection, WholeWords::<Mixed, 64>::new(), &mut rows);
     encoder.push(text.as_bytes());
     assert_eq!(encoder.finish(), Summary { words: 1, cut: 0, invalid: 0 });
-    // A weight of 1 for each of 64 hashes, and nothing in the row without a word.
-    assert_eq!(rows, [[64], [0]]);
+    // A weight of 1 for each of 64 hashes, and the constant in the row without a word.
+    assert_eq!(rows, [[64], [7]]);
     let unknown = fingerprint(WholeWords::<Mixed, 64>::new(), "[UNK]");
     assert_eq!(fingerprint(WordPiece::<Mixed, 64, 100>::new(vocabulary(&[])), &text), unknown);
 }

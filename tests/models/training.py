@@ -1,4 +1,4 @@
-"""What the three train.py scripts share: split, training, selection, export.
+"""What the train.py scripts share: split, training, selection, export.
 
 Train, validation and test are three different stratified sets. The weight
 decay, the stopping epoch and the shipped seed are chosen on validation only;

@@ -1,5 +1,7 @@
 //! Every operator of the importer, in its forms and versions.
 
+use tinymlp_codegen::import::proto::TensorProto;
+use tinymlp_codegen::import::proto::data_type::{FLOAT, FLOAT16, INT8, INT32, UINT8};
 use tinymlp_tests::onnx::{Model, attribute as a, floats, ints};
 
 use crate::suite::{Case, Operand, Random, Suite, input, list, operator, random, scalar};
@@ -65,6 +67,76 @@ fn mat_mul() {
     suite.formula(&operator("MatMul", 13, &[input(&[3]), input(&[3])], vec![], 1), |x| dot(&x[0], &x[1]));
     suite.formula(&operator("MatMul", 13, &[ones(), input(&[3])], vec![], 1), |x| dot(&[1.0, 2.0, 3.0], &x[0]));
     suite.formula(&operator("MatMul", 13, &[input(&[3]), ones()], vec![], 1), |x| dot(&[1.0, 2.0, 3.0], &x[0]));
+    suite.finish();
+}
+
+/// Weights that a file holds as integers or in half precision, in front of a product.
+#[test]
+fn stored_weights() {
+    let mut suite = Suite::default();
+    let stored = |name: &str, dims: &[i64], data_type: i32, raw_data: Vec<u8>| TensorProto {
+        name: name.into(),
+        dims: dims.into(),
+        data_type,
+        raw_data,
+        ..TensorProto::default()
+    };
+    let product = |model: Model| model.input("x", &[2, 4]).node("MatMul", &["x", "w"], &["y"], vec![]).output("y");
+    // -120, -97, .. as int8; the same bits are numbers of uint8.
+    let integers: Vec<u8> = (0..12).map(|k| (136 + 23 * k) as u8).collect();
+    let scales = [0.5f32, 0.125, 0.0078125, 0.25];
+    for (opset, ty) in [(10, INT8), (13, INT8), (13, UINT8), (19, UINT8), (21, INT8)] {
+        for (count, axis) in [(0, None), (1, None), (3, Some(1)), (3, Some(-1)), (4, Some(0))] {
+            // Scales an axis are of version 13.
+            if opset < 13 && count != 0 {
+                continue;
+            }
+            for zero in [false, true] {
+                let dims: &[i64] = if count == 0 { &[] } else { &[count as i64] };
+                let mut model = Model::new(opset)
+                    .initializer(stored("q", &[4, 3], ty, integers.clone()))
+                    .initializer(floats("s", dims, &scales[..count.max(1)]));
+                let mut inputs = vec!["q", "s"];
+                if zero {
+                    model = model.initializer(stored("z", dims, ty, [7, 130, 0, 99][..count.max(1)].to_vec()));
+                    inputs.push("z");
+                }
+                let attributes = axis.map(|axis| a("axis", axis)).into_iter().collect();
+                let model = product(model.node("DequantizeLinear", &inputs, &["w"], attributes));
+                let name = format!("DequantizeLinear (opset {opset}) type {ty} {count} scales {axis:?} zero {zero}");
+                let real = |k: usize| {
+                    let at = if axis == Some(0) { k / 3 } else { k % 3 };
+                    let at = if count < 2 { 0 } else { at };
+                    let whole = |byte: u8| if ty == INT8 { f32::from(byte as i8) } else { f32::from(byte) };
+                    let zero = if zero { whole([7, 130, 0, 99][at]) } else { 0.0 };
+                    (whole(integers[k]) - zero) * scales[at]
+                };
+                suite.formula(&case(&name, model, &[&[2, 4]]), |x| {
+                    let sum = |t: usize, o: usize| (0..4).map(|i| x[0][4 * t + i] * real(3 * i + o)).sum();
+                    vec![(0..6).map(|k| sum(k / 3, k % 3)).collect()]
+                });
+            }
+        }
+    }
+    let scale = || floats("s", &[], &[0.25]);
+    let biases = [-70_000i32, 3, 0].iter().flat_map(|b| b.to_le_bytes()).collect();
+    let model = Model::new(13)
+        .input("x", &[1, 3])
+        .initializer(stored("q", &[3], INT32, biases))
+        .initializer(scale())
+        .node("DequantizeLinear", &["q", "s"], &["b"], vec![])
+        .node("Add", &["x", "b"], &["y"], vec![])
+        .output("y");
+    suite.tract(&case("DequantizeLinear of a bias", model, &[&[1, 3]]));
+    // 1.5, -2, 0.333, 65504
+    let halves: Vec<u8> = [0x3E00u16, 0xC000, 0x3555, 0x7BFF].repeat(3).iter().flat_map(|h| h.to_le_bytes()).collect();
+    let model = Model::new(13).initializer(stored("h", &[4, 3], FLOAT16, halves)).node(
+        "Cast",
+        &["h"],
+        &["w"],
+        vec![a("to", FLOAT)],
+    );
+    suite.tract(&case("Cast of half precision", product(model), &[&[2, 4]]));
     suite.finish();
 }
 

@@ -54,7 +54,8 @@ fn all_unsupported_operators_at_once() {
         .node("Relu", &["a"], &["b"], vec![])
         .node("MaxPool", &["b"], &["c"], vec![])
         .node("QuantizeLinear", &["x"], &["d"], vec![])
-        .node("custom:Thing", &["c", "d"], &["e"], vec![])
+        .node("DequantizeLinear", &["x", "x"], &["f"], vec![])
+        .node("custom:Thing", &["c", "d", "f"], &["e"], vec![])
         .node("Add", &["e", "x"], &["y"], vec![])
         .output("y");
     let all = problems(&model.bytes());
@@ -62,6 +63,7 @@ fn all_unsupported_operators_at_once() {
         ["node 'a' (LSTM)", "on [1, 4]", "feed-forward"],
         ["node 'c' (MaxPool)", "on ?", "MLP-family"],
         ["node 'd' (QuantizeLinear)", "on [1, 4]", "float model"],
+        ["node 'f' (DequantizeLinear)", "computed from the model's inputs", "float model"],
         ["node 'e' (Thing)", "custom.Thing", "supported operators"],
     ];
     assert_eq!(all.len(), expected.len(), "{all:#?}");

@@ -34,6 +34,7 @@ tinymlp = {{ path = {runtime:?} }}
 default = [{features}]
 float = ["tinymlp/float"]
 fixed = ["tinymlp/fixed"]
+text = ["tinymlp/text"]
 
 [profile.dev]
 opt-level = 1

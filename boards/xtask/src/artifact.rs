@@ -9,6 +9,7 @@ use tinymlp_codegen::data::{self, Rows};
 use tinymlp_codegen::plan::simulate::{Simulator, quantize};
 use tinymlp_codegen::plan::{Plan, Type, ValueId};
 use tinymlp_codegen::report::{Evaluation, Predicted, classes, evaluate};
+use tinymlp_codegen::text::{self, TextEvaluation, TextModel, Utterances};
 use tinymlp_codegen::{Builder, Compiled};
 
 /// A model ready to be built into firmware, with the inputs to run and the outputs to expect.
@@ -29,8 +30,19 @@ pub struct Artifact {
     /// How the host simulation does beside the float model; none for a module without one. As the device gives the
     /// same outputs or emulation fails, the figures are the device's too.
     pub evaluation: Option<Evaluation>,
-    /// What the generator predicts that it costs on the core it is for.
+    /// What the generator predicts that it costs on the core it is for; of a text model, the network alone.
     pub predicted: Option<Predicted>,
+    /// What the texts of a text model are.
+    pub texts: Option<Texts>,
+}
+
+/// What the input rows of a text model are: two bytes for the length of a text, the text, and zeros up to the longest.
+#[derive(Clone, Debug)]
+pub struct Texts {
+    /// Words that the network saw, in all rows.
+    pub words: usize,
+    /// How the host simulation does, where the file says what is right.
+    pub evaluation: Option<TextEvaluation>,
 }
 
 impl Artifact {
@@ -121,7 +133,7 @@ pub struct Files {
     pub model: PathBuf,
     /// Representative inputs, for quantization.
     pub calibration: PathBuf,
-    /// Inputs to run.
+    /// Inputs to run; texts for a text model.
     pub inputs: PathBuf,
     /// Their classes.
     pub labels: Option<PathBuf>,
@@ -145,6 +157,12 @@ pub struct Simulated {
 /// Compiles a model and runs the first `limit` rows of the inputs through the host simulation.
 pub fn simulate(files: &Files, builder: impl Fn(Builder) -> Builder, limit: Option<usize>) -> Result<Simulated> {
     let compiled = builder(Builder::new(&files.model).calibration(&files.calibration)).compile().map_err(message)?;
+    if limit == Some(0) {
+        return Err(Error::new("--limit 0 leaves no row to run"));
+    }
+    if let Some(model) = compiled.plan.text.clone() {
+        return simulate_texts(files, compiled, &model, limit);
+    }
     let Compiled { graph, plan, module, .. } = &compiled;
     let rows = Rows::new(graph, &data::load(&files.inputs).map_err(message)?, &files.inputs).map_err(message)?;
     let labels = match &files.labels {
@@ -152,7 +170,6 @@ pub fn simulate(files: &Files, builder: impl Fn(Builder) -> Builder, limit: Opti
         None => None,
     };
     let rows = match limit {
-        Some(0) => return Err(Error::new("--limit 0 leaves no row to run")),
         Some(limit) => rows.limited(limit),
         None => rows,
     };
@@ -171,7 +188,7 @@ pub fn simulate(files: &Files, builder: impl Fn(Builder) -> Builder, limit: Opti
         append(&mut outputs, &output_type, plan.outputs.iter().map(|o| simulator.value(o.value).bytes()));
     }
     let artifact = Artifact {
-        module: Module { path, type_name: module.type_name.clone() },
+        module: Module { path, type_name: module.type_name.clone(), text_bytes: None },
         rows: rows.len(),
         inputs,
         outputs,
@@ -179,8 +196,55 @@ pub fn simulate(files: &Files, builder: impl Fn(Builder) -> Builder, limit: Opti
         output_type,
         evaluation: Some(evaluated.figures),
         predicted: compiled.report.predicted.clone(),
+        texts: None,
     };
     Ok(Simulated { artifact, rows, labels, classes: evaluated.classes, compiled })
+}
+
+/// [`simulate`] for a text model.
+fn simulate_texts(files: &Files, compiled: Compiled, model: &TextModel, limit: Option<usize>) -> Result<Simulated> {
+    if let Some(labels) = &files.labels {
+        let reason = "a text model's labels are the first column of its texts";
+        return Err(Error::new(format!("{}: {reason}", labels.display())));
+    }
+    let Compiled { graph, plan, module, .. } = &compiled;
+    let utterances = Utterances::load(&files.inputs).map_err(message)?.limited(limit.unwrap_or(usize::MAX));
+    let labelled = utterances.rows.iter().any(|row| row.label.is_some());
+    let evaluation = if labelled { Some(text::evaluate(graph, plan, model, &utterances, &mut |_| {})) } else { None };
+    let evaluation = evaluation.transpose().map_err(message)?;
+    let found = model.front_end.features(utterances.texts()).map_err(message)?;
+    let rows = model.rows(utterances.texts()).map_err(message)?;
+    let longest = utterances.texts().map(<[u8]>::len).max().unwrap_or_default();
+    if longest > usize::from(u16::MAX) {
+        let reason = format!("a text has {longest} bytes; boards get at most {}", u16::MAX);
+        return Err(Error::new(format!("{}: {reason}", files.inputs.display())));
+    }
+    let text_bytes = 2 + longest;
+    let output_type = layout(plan, plan.outputs.iter().map(|o| (o.name.as_str(), o.value)));
+    let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
+    let mut simulator = Simulator::new(plan);
+    for (row, text) in utterances.texts().enumerate() {
+        inputs.extend((text.len() as u16).to_le_bytes());
+        inputs.extend(text);
+        inputs.resize((row + 1) * text_bytes, 0);
+        simulator.run_real(&rows.row(row));
+        append(&mut outputs, &output_type, plan.outputs.iter().map(|o| simulator.value(o.value).bytes()));
+    }
+    let folder = workspace::target().join("generated").join(format!("{}-{}", module.name, std::process::id()));
+    let path = compiled.write(&folder).map_err(message)?;
+    let positions = model.front_end.positions;
+    let artifact = Artifact {
+        module: Module { path, type_name: module.type_name.clone(), text_bytes: Some(text_bytes) },
+        rows: rows.len(),
+        inputs,
+        outputs,
+        input_type: vec![Field { name: None, offset: 0, count: text_bytes, element: Element::I8 }],
+        output_type,
+        evaluation: None,
+        predicted: compiled.report.predicted.clone(),
+        texts: Some(Texts { words: found.words.iter().map(|&words| words.min(positions)).sum(), evaluation }),
+    };
+    Ok(Simulated { artifact, rows, labels: None, classes: Vec::new(), compiled })
 }
 
 /// Removes what [`simulate`] generated.

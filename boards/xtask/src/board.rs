@@ -29,6 +29,11 @@ pub struct Board {
     pub covered_by: Option<String>,
     /// Folder under `boards/devices` with the firmware that is flashed, and name of its binary.
     pub device: Option<String>,
+    /// What that firmware takes without a network.
+    pub base: Option<Base>,
+    /// The demos that have firmware for it.
+    #[serde(default)]
+    pub demos: Vec<Demo>,
     /// Name for probe-rs.
     pub chip: Option<String>,
     /// Frequency of the core, as the device's firmware sets it up.
@@ -48,6 +53,32 @@ pub struct Board {
     pub linker: Option<Tool>,
     /// How to emulate it.
     pub emulator: Option<Emulator>,
+}
+
+/// A demo with firmware for real peripherals.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Demo {
+    /// Handwritten digits that come over a serial line.
+    Digits,
+    /// What someone wearing an accelerometer does.
+    Motion,
+    /// Whether a machine sounds as it did.
+    Anomaly,
+    /// An assistant that answers sentences.
+    Nlp,
+}
+
+impl Demo {
+    /// What commands and files call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Demo::Digits => "digits",
+            Demo::Motion => "motion",
+            Demo::Anomaly => "anomaly",
+            Demo::Nlp => "nlp",
+        }
+    }
 }
 
 /// Where `core` for a target comes from.
@@ -95,6 +126,16 @@ pub enum Log {
     Rtt,
     /// Lines of text on a serial line of so many baud.
     Serial(u32),
+}
+
+/// What a device's firmware takes beside a network.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Base {
+    /// Bytes of program memory.
+    pub flash: u64,
+    /// Bytes of statics.
+    pub ram: u64,
 }
 
 /// A region of memory.
@@ -205,6 +246,16 @@ impl Board {
     pub fn device(&self) -> Result<PathBuf> {
         let none = || Error::new(format!("{} is emulated only: there is no such board to flash", self.name));
         Ok(workspace::devices().join(self.device.as_ref().ok_or_else(none)?))
+    }
+
+    /// The folder of the firmware of its demos.
+    pub fn demo(&self, demo: Demo) -> Result<PathBuf> {
+        if self.demos.contains(&demo) {
+            return Ok(workspace::boards().join("demos").join(&self.name));
+        }
+        let names: Vec<_> = all()?.into_iter().filter(|b| b.demos.contains(&demo)).map(|b| b.name).collect();
+        let known = names.join(", ");
+        Err(Error::new(format!("the demo {} has no firmware for {}. It has some for: {known}", demo.name(), self.name)))
     }
 
     /// The folders of all its firmware.

@@ -18,10 +18,13 @@ const SIDE: usize = 8;
 const SHOWN: usize = 6;
 
 /// What the demo draws of an input: 64 gray values in 0..=1, the right digit and the one that was answered.
-struct Digit {
-    pixels: Vec<f32>,
-    label: usize,
-    answer: usize,
+pub struct Digit {
+    /// Row after row.
+    pub pixels: Vec<f32>,
+    /// The right answer.
+    pub label: usize,
+    /// The network's.
+    pub answer: usize,
 }
 
 /// Sets up, runs the digits model on the boards, and shows what came out.
@@ -77,7 +80,7 @@ fn digits(simulated: &Simulated) -> Vec<Digit> {
 }
 
 /// Images side by side, two rows of pixels a line, with the answers below.
-fn draw(digits: &[Digit]) -> String {
+pub fn draw(digits: &[Digit]) -> String {
     let shown = &digits[..digits.len().min(SHOWN)];
     let mut text = String::new();
     for line in 0..SIDE {

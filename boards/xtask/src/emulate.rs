@@ -12,6 +12,7 @@ use crate::workspace::{self, RunFolder};
 use serde::Serialize;
 use std::fmt::Write;
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 /// How to run.
@@ -75,9 +76,15 @@ pub struct Report {
     pub scratch_bytes: u32,
     /// Deepest stack of an inference.
     pub stack_bytes: u32,
-    /// Share of rows with the right answer, where there are labels.
+    /// Share of rows with the right answer, where there are labels; of a text model with slots, the exact matches.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quantized_accuracy: Option<f64>,
+    /// Of a text model: instructions of the front end, mean over the texts. The network takes the rest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub front_end_instructions_mean: Option<f64>,
+    /// Instructions of the front end for a word that the network sees.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instructions_per_word: Option<f64>,
     /// What the device answered, row after row.
     #[serde(skip)]
     pub outputs: Vec<u8>,
@@ -178,6 +185,7 @@ fn run_in(folder: &RunFolder, board: &Board, artifact: &Artifact, options: Optio
         return Err(Error::new(format!("the firmware ran {} of {} rows", rows.len(), artifact.rows)));
     }
     let instructions = Spread::of(rows.iter().map(|row| row.instructions));
+    let front_end = artifact.texts.as_ref().map(|_| front_end(folder, board, artifact, options)).transpose()?;
     let cycles: Option<Vec<u64>> = rows.iter().map(|row| row.cycles).collect();
     let cycles = cycles.map(|cycles| Spread::of(cycles.into_iter()));
 
@@ -204,12 +212,30 @@ fn run_in(folder: &RunFolder, board: &Board, artifact: &Artifact, options: Optio
         predicted_data_independent: predicted.map(|p| p.data_independent),
         scratch_bytes: header.scratch_bytes,
         stack_bytes: rows.iter().map(|row| row.stack_bytes).max().unwrap_or_default(),
-        quantized_accuracy: artifact.evaluation.as_ref().and_then(|e| e.quantized_accuracy),
+        quantized_accuracy: match &artifact.texts {
+            Some(texts) => texts.evaluation.map(|e| e.quantized.exact.unwrap_or(e.quantized.intent)),
+            None => artifact.evaluation.as_ref().and_then(|e| e.quantized_accuracy),
+        },
+        front_end_instructions_mean: front_end,
+        instructions_per_word: front_end
+            .zip(artifact.texts.as_ref())
+            .map(|(mean, texts)| mean * artifact.rows as f64 / texts.words.max(1) as f64),
         outputs,
         forbidden_symbols: image.forbidden,
         opt: options.opt,
         rustc: workspace::rustc_version()?,
     })
+}
+
+/// Instructions of a text model's front end, in the mean over the texts: a firmware of its own runs it.
+fn front_end(folder: &Path, board: &Board, artifact: &Artifact, options: Options) -> Result<f64> {
+    let folder = folder.join("front-end");
+    fs::create_dir_all(&folder).context(|| format!("cannot create {}", folder.display()))?;
+    let elf = firmware::build(board, &artifact.module, Content::FrontEnd, options.opt, &folder)?;
+    let inputs = folder.join(INPUTS);
+    fs::write(&inputs, &artifact.inputs).context(|| format!("cannot write {}", inputs.display()))?;
+    let rows = emulator::run(board, &elf, &folder, options.limit)?.rows;
+    Ok(Spread::of(rows.iter().map(|row| row.instructions)).mean)
 }
 
 /// Mean and extremes of counts.
@@ -252,12 +278,14 @@ fn first_difference(artifact: &Artifact, device: &[u8]) -> Option<String> {
 /// The reports as a table, one column a board.
 pub fn table(reports: &[Report]) -> String {
     type Cell = fn(&Report) -> String;
-    let rows: [(&str, Cell); 14] = [
+    let rows: [(&str, Cell); 16] = [
         ("core", |r| r.core.clone()),
         ("rows", |r| r.rows.to_string()),
         ("equal to the host", |r| if r.bit_exact { "all, bit for bit".into() } else { "NO".into() }),
         ("accuracy", |r| r.quantized_accuracy.map_or("-".into(), |a| format!("{:.2} %", 100.0 * a))),
         ("instructions, mean", |r| format!("{:.1}", r.instructions_mean)),
+        ("front end, mean", |r| r.front_end_instructions_mean.map_or("-".into(), |mean| format!("{mean:.1}"))),
+        ("front end, a word", |r| r.instructions_per_word.map_or("-".into(), |mean| format!("{mean:.1}"))),
         ("predicted, mean", |r| r.predicted_instructions.map_or("-".into(), |mean| format!("{mean:.1}"))),
         ("instructions, max", |r| r.instructions_max.to_string()),
         ("cycles, mean", |r| r.cycles_mean.map_or("-".into(), |mean| format!("{mean:.1}"))),

@@ -220,6 +220,31 @@ fn shipped_models_equal_the_host_with_the_kernels_of_the_board() {
     }
 }
 
+/// Text goes to the board, and every answer is the host's. Padding included, the network has all the RAM there is.
+#[test]
+fn text_models_equal_the_host_and_are_clean() {
+    let folder = workspace::root().join("tests/models/pnlp");
+    let file = |name: &str| folder.join(format!("small.{name}"));
+    let files = Files { model: file("onnx"), calibration: file("train.tsv"), inputs: file("test.tsv"), labels: None };
+    let boards = boards().into_iter().filter(|board| board.kernels() != Core::Portable && board.ram.bytes > SMALL);
+    for board in boards {
+        if !ready("text models", setup::require(&board)) {
+            continue;
+        }
+        let builder = |b: Builder| b.name("text").target(board.kernels());
+        let artifact = artifact::simulate(&files, builder, Some(20)).unwrap().artifact;
+        let report = emulate("text models", &board, &artifact, Opt::Size);
+        artifact::discard(&artifact).unwrap();
+        let report = report.unwrap();
+        report.verdict().unwrap();
+        assert!(report.bit_exact && report.rows == 20);
+        assert!(report.quantized_accuracy.is_some_and(|exact| exact > 0.7), "{report:?}");
+        let front_end = report.front_end_instructions_mean.unwrap();
+        assert!((1000.0..0.7 * report.instructions_mean).contains(&front_end), "{report:?}");
+        assert_eq!(report.ram_bytes, i64::from(report.scratch_bytes), "{report:?}");
+    }
+}
+
 /// Weights of few bits and straight-line code, on boards that have kernels for them and on others.
 #[test]
 fn approximate_networks_equal_the_host_and_are_clean() {
@@ -458,6 +483,7 @@ fn a_multiplication_ends_a_run_without_a_multiplier() {
         output_type: Vec::new(),
         evaluation: None,
         predicted: None,
+        texts: None,
     };
     for board in boards().iter().filter(|board| board.target.starts_with("riscv32")) {
         if !ready("a multiplication", setup::require(board)) {

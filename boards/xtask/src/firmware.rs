@@ -1,6 +1,6 @@
 //! Builds a board's firmware around a generated module.
 
-use crate::board::Board;
+use crate::board::{Board, Demo};
 use crate::error::{Context, Error, Result};
 use crate::workspace;
 use clap::ValueEnum;
@@ -43,6 +43,8 @@ impl Opt {
 pub enum Content {
     /// The model.
     Model,
+    /// Of a text model, what turns text into the network's rows, and nothing behind it.
+    FrontEnd,
     /// Its inputs and outputs, and nothing that computes: what is left is the firmware's own cost.
     Empty,
 }
@@ -54,25 +56,68 @@ pub struct Module {
     pub path: PathBuf,
     /// The type.
     pub type_name: String,
+    /// Bytes of an input row, if it is a text model: two for the length of a text, and the text.
+    pub text_bytes: Option<usize>,
 }
+
+/// A text model whose input is a row of bytes, from its module `generated`: `TYPE` with `BYTES` of input.
+const TEXT_MODEL: &str = "
+/// The model on texts in rows of one length.
+pub struct Text;
+
+impl tinymlp::Model for Text {
+    type Input = [u8; BYTES];
+    type Output = generated::Output;
+    type Scratch = generated::Scratch;
+    const INFO: tinymlp::Info = generated::TYPE::INFO;
+
+    fn infer(input: &Self::Input, scratch: &mut Self::Scratch, output: &mut Self::Output) {
+        let [low, high, text @ ..] = input;
+        let length = usize::from(u16::from_le_bytes([*low, *high]));
+        let mut encoder = generated::encoder(scratch);
+        encoder.push(text.get(..length).unwrap_or(text));
+        encoder.finish();
+        NETWORK
+    }
+}
+";
 
 /// Builds the firmware in release mode and puts the ELF file into `folder`, which is the run's own.
 pub fn build(board: &Board, module: &Module, content: Content, opt: Opt, folder: &Path) -> Result<PathBuf> {
+    let (text, model) = match module.text_bytes {
+        Some(_) if board.target.starts_with("avr") => {
+            return Err(Error::new(format!("text models do not fit {}: their tables lie in RAM there", board.name)));
+        }
+        None => (String::new(), format!("generated::{}", module.type_name)),
+        Some(bytes) => {
+            let network = match content {
+                Content::FrontEnd => "let _ = output;",
+                Content::Model | Content::Empty => "generated::infer(scratch, output);",
+            };
+            let text = TEXT_MODEL.replace("TYPE", &module.type_name).replace("BYTES", &bytes.to_string());
+            (text.replace("NETWORK", network), "Text".to_owned())
+        }
+    };
     let (name, model) = match content {
-        Content::Model => ("model", format!("generated::{}", module.type_name)),
-        Content::Empty => ("empty", format!("tinymlp_harness::Empty<generated::{}>", module.type_name)),
+        Content::Model => ("model", model),
+        Content::FrontEnd => ("front-end", model),
+        Content::Empty => ("empty", format!("tinymlp_harness::Empty<{model}>")),
     };
     // `mod` by path, not `include!`: a generated file may begin with inner documentation.
     let wrapper = folder.join(format!("{name}.rs"));
     let path = fs::canonicalize(&module.path).context(|| format!("cannot read {}", module.path.display()))?;
-    let text = format!("#[path = {path:?}]\n#[allow(dead_code)]\nmod generated;\npub type Model = {model};\n");
+    let text = format!("#[path = {path:?}]\n#[allow(dead_code)]\nmod generated;\n{text}pub type Model = {model};\n");
     fs::write(&wrapper, text).context(|| format!("cannot write {}", wrapper.display()))?;
 
     let package = board.measured()?;
     let (target, _lock) = shared_target()?;
     let mut cargo = cargo(board, &package, &target);
     cargo.env("TINYMLP_MODULE", &wrapper).env("CARGO_PROFILE_RELEASE_OPT_LEVEL", opt.level());
-    let built = compile(board, &package, &target, cargo)?;
+    if module.text_bytes.is_some() {
+        cargo.args(["--features", "text"]);
+    }
+    let binary = package.file_name().unwrap_or_default().to_string_lossy();
+    let built = compile(board, &binary, &target, cargo)?;
     let elf = folder.join(format!("{name}.elf"));
     fs::copy(&built, &elf).context(|| format!("cannot copy {}", built.display()))?;
     Ok(elf)
@@ -81,11 +126,29 @@ pub fn build(board: &Board, module: &Module, content: Content, opt: Opt, folder:
 /// Builds the firmware that is flashed, a package of its own in `package`; gives its ELF file.
 pub fn build_device(board: &Board, package: &Path) -> Result<PathBuf> {
     let (target, _lock) = shared_target()?;
-    let built = compile(board, package, &target, cargo(board, package, &target))?;
+    let name = package.file_name().unwrap_or_default().to_string_lossy();
+    let built = compile(board, &name, &target, cargo(board, package, &target))?;
+    keep(&built, &board.name)
+}
+
+/// Builds the firmware of a demo; gives its ELF file. Its build script finds in the environment what is no part of the
+/// repository.
+pub fn build_demo(board: &Board, demo: Demo, environment: &[(&str, PathBuf)]) -> Result<PathBuf> {
+    let package = board.demo(demo)?;
+    let (target, _lock) = shared_target()?;
+    let name = format!("{}-{}", board.name, demo.name());
+    let mut cargo = cargo(board, &package, &target);
+    cargo.args(["--bin", &name, "--features", demo.name()]).envs(environment.iter().map(|(key, file)| (key, file)));
+    let built = compile(board, &name, &target, cargo)?;
+    keep(&built, &name)
+}
+
+/// Copies what is to be flashed out of the folder that all firmware shares.
+fn keep(built: &Path, name: &str) -> Result<PathBuf> {
     let folder = workspace::target().join("flash");
     fs::create_dir_all(&folder).context(|| format!("cannot create {}", folder.display()))?;
-    let elf = folder.join(format!("{}.elf", board.name));
-    fs::copy(&built, &elf).context(|| format!("cannot copy {}", built.display()))?;
+    let elf = folder.join(format!("{name}.elf"));
+    fs::copy(built, &elf).context(|| format!("cannot copy {}", built.display()))?;
     Ok(elf)
 }
 
@@ -107,14 +170,13 @@ fn cargo(board: &Board, package: &Path, target: &Path) -> Command {
     cargo
 }
 
-/// Runs cargo; gives the binary, which is named as the package's folder.
-fn compile(board: &Board, package: &Path, target: &Path, mut cargo: Command) -> Result<PathBuf> {
+/// Runs cargo; gives the binary of that name.
+fn compile(board: &Board, binary: &str, target: &Path, mut cargo: Command) -> Result<PathBuf> {
     let output = cargo.output().context(|| "cannot run cargo".into())?;
     if !output.status.success() {
         return Err(explain(board, &String::from_utf8_lossy(&output.stderr)));
     }
     let suffix = if board.target.starts_with("avr") { ".elf" } else { "" };
-    let binary = package.file_name().unwrap_or_default().to_string_lossy();
     Ok(target.join(&board.target).join("release").join(format!("{binary}{suffix}")))
 }
 

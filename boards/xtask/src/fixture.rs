@@ -37,7 +37,7 @@ pub fn named(name: &str, rows: usize) -> Result<Artifact> {
 /// The module of a fixture file.
 pub fn module(file: &str, type_name: &str) -> Module {
     let path: PathBuf = workspace::boards().join("xtask/fixtures").join(file);
-    Module { path, type_name: type_name.into() }
+    Module { path, type_name: type_name.into(), text_bytes: None }
 }
 
 fn simulated<M, const I: usize, const O: usize>(file: &str, type_name: &str, rows: usize) -> Artifact
@@ -69,5 +69,6 @@ where
         output_type,
         evaluation: None,
         predicted: None,
+        texts: None,
     }
 }

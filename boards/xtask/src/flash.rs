@@ -110,7 +110,7 @@ fn package(board: &Board, arguments: &Arguments) -> Result<PathBuf> {
 }
 
 /// An error that says what to install or to plug in.
-fn ready(board: &Board, flasher: Flasher) -> Result<()> {
+pub fn ready(board: &Board, flasher: Flasher) -> Result<()> {
     let plug = board.plug.as_deref().unwrap_or("connect the board");
     let others = board.flashed_by.iter().filter(|&&other| other != flasher).map(|other| {
         let alone = if *other == Flasher::Uf2 { ", which needs no debug probe" } else { "" };
@@ -211,7 +211,7 @@ fn succeed(command: &mut Command, board: &Board) -> Result<()> {
 }
 
 /// The port that was named, or the only one there is.
-fn serial_port(named: Option<&Path>) -> Result<PathBuf> {
+pub fn serial_port(named: Option<&Path>) -> Result<PathBuf> {
     if let Some(port) = named {
         return Ok(port.to_owned());
     }
@@ -233,13 +233,13 @@ fn serial_port(named: Option<&Path>) -> Result<PathBuf> {
     }
 }
 
-fn open_serial(port: &Path, baud: u32) -> Result<File> {
+pub fn open_serial(port: &Path, baud: u32) -> Result<File> {
     let option = if cfg!(target_os = "macos") { "-f" } else { "-F" };
     let set = Command::new("stty").arg(option).arg(port).args([&baud.to_string(), "raw", "-echo"]).status();
     if !set.is_ok_and(|status| status.success()) {
         return Err(Error::new(format!("cannot set {} to {baud} baud by stty", port.display())));
     }
-    File::open(port).context(|| format!("cannot open {}", port.display()))
+    File::options().read(true).write(true).open(port).context(|| format!("cannot open {}", port.display()))
 }
 
 /// Lines as they come, until the other end closes.

@@ -3,7 +3,7 @@
 use crate::board::{self, Board, Emulator, Flasher, Log};
 use crate::error::{Context, Result};
 use crate::out::{out, outln};
-use crate::setup;
+use crate::{costs, setup};
 use clap::Args;
 use serde_json::json;
 
@@ -16,12 +16,26 @@ pub struct Arguments {
     /// The table in README.md.
     #[arg(long, conflicts_with = "json")]
     markdown: bool,
+    /// Measure what the networks of the demos take on every board: flash, RAM and stack, instructions and cycles.
+    #[arg(long, conflicts_with_all = ["json", "markdown"])]
+    costs: bool,
+    /// Only on these boards (repeatable).
+    #[arg(long = "board", value_name = "NAME", requires = "costs")]
+    boards: Vec<String>,
+    /// Write the table of costs in README.md anew.
+    #[arg(long, requires = "costs", conflicts_with = "boards")]
+    update_readme: bool,
 }
 
 /// Prints all boards.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let boards = board::all()?;
-    if arguments.json {
+    let boards = match arguments.boards.as_slice() {
+        [] => board::all()?,
+        named => named.iter().map(|name| board::find(name)).collect::<Result<_>>()?,
+    };
+    if arguments.costs {
+        costs::run(&boards, arguments.update_readme)?;
+    } else if arguments.json {
         let objects: Vec<_> = boards.iter().map(object).collect();
         outln!("{}", serde_json::to_string_pretty(&objects).context(|| "cannot write JSON".into())?);
     } else if arguments.markdown {

@@ -4,7 +4,9 @@ mod approximations;
 mod artifact;
 mod bench;
 mod board;
+mod costs;
 mod demo;
+mod demos;
 #[cfg(test)]
 mod device_tests;
 mod elf;
@@ -57,8 +59,9 @@ struct Cli {
 enum Subcommands {
     /// Install what is missing to build and emulate the boards, and say what was done.
     Setup,
-    /// Recognise digits on the emulated boards: sets up, generates, runs, draws, measures.
-    Demo,
+    /// Recognise digits on the emulated boards: sets up, generates, runs, draws, measures. With a name: a demo with real
+    /// peripherals, or with recordings in their place.
+    Demo(demos::Arguments),
     /// Run everything that is checked; a missing emulator is a failure.
     Test,
     /// Run a model on an emulated board and compare every output with the host, bit for bit.
@@ -153,7 +156,7 @@ struct Emulate {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Subcommands::Setup => setup::run(),
-        Subcommands::Demo => demo::run(),
+        Subcommands::Demo(arguments) => demos::run(&arguments),
         Subcommands::Test => steps::run(),
         Subcommands::Emulate(arguments) => emulate(&arguments),
         Subcommands::Flash(arguments) => flash::run(&arguments),

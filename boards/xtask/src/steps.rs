@@ -100,7 +100,10 @@ fn steps() -> Result<Vec<Step>> {
         for folder in board.folders() {
             package(folder, "fmt --check".into(), None);
         }
-        // What is flashed is compiled by the tests, as the projects that are copies of it.
+        if let Some(&demo) = board.demos.first() {
+            package(board.demo(demo)?, "fmt --check".into(), None);
+        }
+        // What is flashed is compiled by the tests, as the projects that are copies of it; so are the demos.
         if let Ok(folder) = board.measured() {
             package(folder, "clippy --release -- -D warnings".into(), Some(board));
         }

@@ -7,14 +7,16 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use tinymlp_codegen::data::{self, Rows};
 use tinymlp_codegen::report::{Evaluation, classes, evaluate};
-use tinymlp_codegen::{Problem, Result};
+use tinymlp_codegen::text::{self, TextEvaluation, TextModel, Utterances};
+use tinymlp_codegen::{Compiled, Problem, Result};
 
 /// Arguments.
 #[derive(clap::Args, Debug)]
 pub(super) struct Options {
     #[command(flatten)]
     quantization: Quantization,
-    /// Inputs to evaluate on, one a row (.npy, .npz or .csv).
+    /// Inputs to evaluate on, one a row (.npy, .npz or .csv); for a text model, label, text and, where it has slots, a tag a
+    /// word, with tabs between the three and spaces between the tags (.tsv, .tsv.gz).
     #[arg(long, value_name = "FILE")]
     inputs: PathBuf,
     /// Class of each row, counted from 0 (.npy or .csv).
@@ -37,6 +39,9 @@ pub(super) fn run(options: &Options) -> Result<()> {
     for note in &plan.notes {
         eprintln!("note: {note}");
     }
+    if let Some(text) = &plan.text {
+        return evaluate_text(options, &compiled, text);
+    }
     let mut rows = Rows::new(graph, &data::load(&options.inputs)?, &options.inputs)?;
     let labels = match &options.labels {
         Some(file) => Some(data::load_labels(file, rows.len(), classes(graph))?),
@@ -45,10 +50,7 @@ pub(super) fn run(options: &Options) -> Result<()> {
     if let Some(limit) = options.limit {
         rows = rows.limited(limit.get());
     }
-    let bar = if options.json { ProgressBar::hidden() } else { ProgressBar::new(rows.len() as u64) };
-    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} rows, {eta} left") {
-        bar.set_style(style);
-    }
+    let bar = progress(options, rows.len());
     let found = evaluate(graph, plan, &rows, labels.as_deref(), &mut |n| bar.set_position(n as u64));
     bar.finish_and_clear();
     if let Some(file) = &options.outputs {
@@ -64,8 +66,61 @@ pub(super) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
+/// The bar that shows how many rows are done.
+fn progress(options: &Options, rows: usize) -> ProgressBar {
+    let bar = if options.json { ProgressBar::hidden() } else { ProgressBar::new(rows as u64) };
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} rows, {eta} left") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+/// A text model's part: the labels are in the file of the texts.
+fn evaluate_text(options: &Options, compiled: &Compiled, model: &TextModel) -> Result<()> {
+    for (option, given) in [("--labels", &options.labels), ("--outputs", &options.outputs)] {
+        if given.is_some() {
+            return Err(Problem::new(option, "is not for text models")
+                .help("labels are the first column of --inputs")
+                .into());
+        }
+    }
+    let mut utterances = Utterances::load(&options.inputs)?;
+    if let Some(limit) = options.limit {
+        utterances = utterances.limited(limit.get());
+    }
+    let bar = progress(options, utterances.rows.len());
+    let (graph, plan) = (&compiled.graph, &compiled.plan);
+    let found = text::evaluate(graph, plan, model, &utterances, &mut |n| bar.set_position(n as u64))?;
+    bar.finish_and_clear();
+    if options.json {
+        outln!("{}", serde_json::to_string_pretty(&found).unwrap_or_default());
+    } else {
+        print_text(&found);
+    }
+    Ok(())
+}
+
+fn print_text(f: &TextEvaluation) {
+    outln!("utterances          {}", f.rows);
+    outln!("                       float  quantized");
+    let line = |what: &str, a: f64, b: f64| outln!("{what:<20}{:>6.2} %   {:>6.2} %", 100.0 * a, 100.0 * b);
+    line("intent", f.float.intent, f.quantized.intent);
+    for (what, a, b) in [("slots", f.float.slots, f.quantized.slots), ("exact match", f.float.exact, f.quantized.exact)]
+    {
+        if let (Some(a), Some(b)) = (a, b) {
+            line(what, a, b);
+        }
+    }
+    outln!("agreement           {}", percent(f.agreement));
+    outln!("words               {}, {} of them cut, in {} utterances", f.words, f.words_cut, f.utterances_cut);
+    outln!("no UTF-8            {} parts", f.invalid);
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.2} %", 100.0 * share)
+}
+
 fn print(f: &Evaluation) {
-    let percent = |share: f64| format!("{:.2} %", 100.0 * share);
     outln!("rows                {}", f.rows);
     if let (Some(float), Some(quantized)) = (f.float_accuracy, f.quantized_accuracy) {
         outln!("float accuracy      {}", percent(float));

@@ -4,7 +4,7 @@ use super::out::outln;
 use super::table::{table, thousands};
 use super::{Precision, Target, cost};
 use std::path::PathBuf;
-use tinymlp_codegen::graph::{Graph, Node, Op};
+use tinymlp_codegen::graph::{Graph, Kind, Node, Op};
 use tinymlp_codegen::{Builder, Problem, Result};
 
 /// Arguments.
@@ -29,11 +29,20 @@ pub(super) fn run(options: &Options) -> Result<()> {
     outln!("{}", graph.name);
     for &id in &graph.inputs {
         let t = &graph.tensors[id];
-        outln!("  input   {} {:?}{}", t.name, t.shape, if t.batched { "  (the first axis is the batch)" } else { "" });
+        let what = match (&graph.text, t.batched) {
+            (Some(_), _) => "  (words, and a bucket for each hash function)",
+            (None, true) => "  (the first axis is the batch)",
+            (None, false) => "",
+        };
+        outln!("  input   {} {:?}{what}", t.name, t.shape);
     }
     for output in &graph.outputs {
         let t = &graph.tensors[output.tensor];
-        let labels = output.labels.as_ref().map_or(String::new(), |l| format!("  index of {l:?}"));
+        let labels = match (&output.labels, t.kind) {
+            (None, _) => String::new(),
+            (Some(labels), Kind::Index) => format!("  index of {labels:?}"),
+            (Some(labels), Kind::Real) => format!("  of {labels:?}"),
+        };
         outln!("  output  {} {:?}{labels}", output.name, t.shape);
     }
     let rows = graph.nodes.iter().map(|node| {
@@ -85,7 +94,9 @@ fn parameters(graph: &Graph, node: &Node) -> u64 {
     let constants: usize =
         node.inputs.iter().filter(|&&i| graph.tensors[i].is_constant()).map(|&i| graph.tensors[i].len()).sum();
     let own = match &node.op {
-        Op::Gemm { weight, bias } | Op::GemmColumns { weight, bias, .. } => weight.len() + bias.len(),
+        Op::Gemm { weight, bias } | Op::GemmColumns { weight, bias, .. } | Op::Projection { weight, bias, .. } => {
+            weight.len() + bias.len()
+        }
         Op::LayerNormalization { scale, bias, .. } => scale.len() + bias.len(),
         _ => 0,
     };

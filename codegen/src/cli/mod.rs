@@ -47,7 +47,7 @@ enum Sub {
 struct Quantization {
     /// Model file (.onnx).
     model: PathBuf,
-    /// Representative inputs, one a row (.npy, .npz or .csv).
+    /// Representative inputs, one a row (.npy, .npz or .csv); for a text model, texts or labels and texts (.tsv, .tsv.gz).
     #[arg(long, value_name = "FILE")]
     calibration: PathBuf,
     /// Name of the module; the model file's if not given.

@@ -91,6 +91,11 @@ impl Rows {
         problems.finish(Rows { inputs, rows: rows.unwrap_or(0) })
     }
 
+    /// Rows of one input of `len` values.
+    pub(crate) fn of_one_input(len: usize, values: Vec<f32>) -> Rows {
+        Rows { rows: values.len() / len.max(1), inputs: vec![(len, values)] }
+    }
+
     /// Number of rows.
     pub fn len(&self) -> usize {
         self.rows

@@ -82,7 +82,9 @@ pub(super) fn functions(plan: &Plan, io: Io) -> Result<String> {
             "Real".to_owned()
         }
     };
-    quantize(plan, io, &element, &mut text, &mut problems);
+    if plan.text.is_none() {
+        quantize(plan, io, &element, &mut text, &mut problems);
+    }
     let suffixes = io_names("dequantize", plan.outputs.iter().map(|o| o.name.as_str()));
     for (k, (output, name)) in plan.outputs.iter().zip(suffixes).enumerate() {
         let value = &plan.values[output.value];

@@ -5,19 +5,25 @@ use super::names;
 use crate::data::Rows;
 use crate::plan::simulate::{Simulator, quantize};
 use crate::plan::{Plan, ValueId};
+use crate::text::Utterances;
 use std::fmt::Write;
 
-/// `count` of the rows, from all over the data, and the function that compares.
-pub(crate) fn golden(plan: &Plan, type_name: &str, rows: &Rows, count: usize) -> String {
+/// `count` of the rows, from all over the data, and the function that compares. `texts` are those of a text model, as many.
+pub(crate) fn golden(plan: &Plan, type_name: &str, rows: &Rows, texts: Option<&Utterances>, count: usize) -> String {
     let count = count.min(rows.len());
     let mut simulator = Simulator::new(plan);
     let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
     for k in 0..count {
-        let row = rows.row(k * rows.len() / count);
+        let at = k * rows.len() / count;
+        let row = rows.row(at);
         let quantized: Vec<_> = plan.inputs.iter().zip(row).map(|(input, x)| quantize(plan, input, x)).collect();
         simulator.run(&quantized);
         let given = plan.inputs.iter().map(|i| (i.name.as_str(), simulator.integers(i.value), i.shape.as_slice()));
-        inputs.push(tensors("Input", given.collect()));
+        inputs.push(match texts {
+            // Bytes that are no UTF-8 have the features of what stands for them.
+            Some(texts) => Literal::Atom(format!("{:?}", String::from_utf8_lossy(&texts.rows[at].text))),
+            None => tensors("Input", given.collect()),
+        });
         let result = plan.outputs.iter().map(|o| (o.name.as_str(), simulator.integers(o.value), o.shape.as_slice()));
         outputs.push(tensors("Output", result.collect()));
     }

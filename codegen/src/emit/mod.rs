@@ -6,6 +6,7 @@ mod convert;
 mod golden;
 mod literal;
 mod names;
+mod text;
 
 pub use convert::{FixedFormat, Io};
 pub(crate) use golden::golden;
@@ -56,6 +57,9 @@ pub fn emit(plan: &Plan, io: Io) -> Result<Module> {
     e.constants_of_io();
     e.operands();
     let callees = e.callees(plan);
+    if let (Some(model), Some(projection)) = (&plan.text, callees.first()) {
+        e.encoder(model, projection.trim_end_matches(".run"));
+    }
     e.tiles();
     e.infer(&callees);
     e.model(&type_name);
@@ -93,6 +97,7 @@ fn imports(body: &str) -> String {
         "arch::riscv32m",
         "convert",
         "kernels",
+        "text",
     ] {
         let name = module.rsplit("::").next().unwrap_or(module);
         if body.contains(&format!(" {name}::")) {
@@ -156,7 +161,10 @@ impl Emitter<'_> {
         );
         let inputs: Vec<_> = plan.inputs.iter().map(|i| (i.name.as_str(), i.value, i.shape.as_slice())).collect();
         let outputs: Vec<_> = plan.outputs.iter().map(|o| (o.name.as_str(), o.value, o.shape.as_slice())).collect();
-        let input = self.io_type("Input", "input", &inputs);
+        let input = match &plan.text {
+            Some(_) => self.text_type(),
+            None => self.io_type("Input", "input", &inputs),
+        };
         let output = self.io_type("Output", "output", &outputs);
         let n = plan.arena_bytes;
         let _ = write!(
@@ -205,6 +213,9 @@ impl Emitter<'_> {
         for (name, input) in
             io_names("INPUT", plan.inputs.iter().map(|i| i.name.as_str())).into_iter().zip(&plan.inputs)
         {
+            if plan.text.is_some() {
+                continue;
+            }
             let quant = plan.values[input.value].quant;
             match &input.features {
                 None => self.quantization(&name, &format!("input `{}`", one_line(&input.name)), quant),
@@ -368,18 +379,23 @@ impl Emitter<'_> {
                 .any(|&v| matches!(plan.values[v].place, Place::Arena(_)))
         });
         let scratch = if uses_scratch { "scratch" } else { "_scratch" };
+        // Of a text model the encoder has made the first step.
+        let (first, what, input) = match &plan.text {
+            Some(_) => (1, "network on the text that an [`Encoder`] has taken", ""),
+            None => (0, "network once", "input: &Input, "),
+        };
         let _ = write!(
             self.text,
-            "/// Runs the network once. Nothing in it can fail, allocate or panic.\n{MAYBE_UNUSED}pub fn infer(input: &Input, {scratch}: &mut Scratch, output: &mut Output) {{\n"
+            "/// Runs the {what}. Nothing in it can fail, allocate or panic.\n{MAYBE_UNUSED}pub fn infer({input}{scratch}: &mut Scratch, output: &mut Output) {{\n"
         );
-        let count = plan.steps.len();
-        for (k, (step, callee)) in plan.steps.iter().zip(callees).enumerate() {
+        let count = plan.steps.len() - first;
+        for (k, (step, callee)) in plan.steps.iter().zip(callees).enumerate().skip(first) {
             let text = match step.kernel.tiles() {
                 Some(tiles) => self.call_tiles(k, tiles),
                 None => self.call(plan, k, callee),
             };
             let comment = comment(plan, step);
-            let _ = write!(self.text, "    // {}/{count} {comment}\n{text}", k + 1);
+            let _ = write!(self.text, "    // {}/{count} {comment}\n{text}", k + 1 - first);
         }
         self.text.push_str("}\n\n");
     }
@@ -538,9 +554,15 @@ impl Emitter<'_> {
             ],
         );
         let info = literal::indented(&literal::item("const INFO: Info", &info));
+        let body = match &plan.text {
+            Some(_) => {
+                "        let mut text = encoder(scratch);\n        text.push(input.as_bytes());\n        text.finish();\n        infer(scratch, output);\n"
+            }
+            None => "        infer(input, scratch, output);\n",
+        };
         let _ = write!(
             self.text,
-            "impl Model for {type_name} {{\n    type Input = Input;\n    type Output = Output;\n    type Scratch = Scratch;\n{info}\n    fn infer(input: &Input, scratch: &mut Scratch, output: &mut Output) {{\n        infer(input, scratch, output);\n    }}\n}}\n"
+            "impl Model for {type_name} {{\n    type Input = Input;\n    type Output = Output;\n    type Scratch = Scratch;\n{info}\n    fn infer(input: &Input, scratch: &mut Scratch, output: &mut Output) {{\n{body}    }}\n}}\n"
         );
     }
 }

@@ -48,7 +48,19 @@ pub(super) fn module(name: &str) -> String {
 pub(super) fn type_name(module: &str) -> String {
     let words = module.split('_').filter(|w| !w.is_empty());
     let name: String = words.map(|w| w[..1].to_ascii_uppercase() + &w[1..]).collect();
-    let taken = ["Input", "Output", "Scratch", "Model", "Info", "Clamp", "Arena", "Quantization", "Real"];
+    let taken = [
+        "Input",
+        "Output",
+        "Scratch",
+        "Model",
+        "Info",
+        "Clamp",
+        "Arena",
+        "Quantization",
+        "Real",
+        "Encoder",
+        "Tokenizer",
+    ];
     if taken.contains(&name.as_str()) { format!("{name}Net") } else { name }
 }
 
@@ -77,7 +89,7 @@ pub(super) struct Names(HashSet<String>);
 impl Names {
     /// Besides what the module defines itself, its type among it: `X` of a model `x`.
     pub(super) fn new(type_name: &str) -> Self {
-        Names(["INPUT", "OUTPUT", "INFO", type_name].map(String::from).into())
+        Names(["INPUT", "OUTPUT", "INFO", "POSITIONS", type_name].map(String::from).into())
     }
 
     /// A name like `FC1_GEMM`.

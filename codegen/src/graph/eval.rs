@@ -197,6 +197,7 @@ fn compute(op: &Op, access: &[Access], operands: &[View], shape: &[usize], out: 
             }
         }
         Op::GemmColumns { weight, bias, axis } => gemm_columns(operands[0], weight, bias, *axis, out),
+        Op::Projection { weight, bias, buckets, span } => projection(operands[0], weight, bias, (*buckets, *span), out),
         Op::LayerNormalization { scale, bias, epsilon } => {
             let rows = operands[0].data.chunks_exact(bias.len().max(1));
             for (x, y) in rows.zip(out.chunks_exact_mut(bias.len().max(1))) {
@@ -258,6 +259,29 @@ fn gemm_columns(x: View, weight: &[f32], bias: &[f32], axis: usize, out: &mut [f
             }
         }
     }
+}
+
+/// A fully connected layer over counts, as a sum of rows of weights.
+fn projection(x: View, weight: &[f32], bias: &[f32], window: (usize, usize), out: &mut [f32]) {
+    let hashes = x.shape.last().copied().unwrap_or(1);
+    let words: Vec<usize> = x.data.iter().map(|&b| b as usize).collect();
+    let outputs = bias.len().max(1);
+    for (t, y) in out.chunks_exact_mut(outputs).enumerate() {
+        y.copy_from_slice(bias);
+        for f in counted(&words, hashes, t, window) {
+            y.iter_mut().zip(&weight[f * outputs..]).for_each(|(y, w)| *y += w);
+        }
+    }
+}
+
+/// The features that [`Op::Projection`] counts at a position, once for each count. `words` are rows of buckets.
+pub(crate) fn counted(words: &[usize], hashes: usize, position: usize, (buckets, span): (usize, usize)) -> Vec<usize> {
+    let word = |t: usize| words.get(t * hashes..(t + 1) * hashes).filter(|w| w.iter().all(|&b| b < buckets));
+    if word(position).is_none() {
+        return Vec::new();
+    }
+    let window = (0..span).filter_map(|k| Some((k, word((position + k).checked_sub(span / 2)?)?)));
+    window.flat_map(|(k, word)| word.iter().map(move |&b| k * buckets + b)).collect()
 }
 
 fn layer_normalization(x: &[f32], scale: &[f32], bias: &[f32], epsilon: f64, out: &mut [f32]) {

@@ -30,6 +30,8 @@ pub struct Graph {
     pub outputs: Vec<Output>,
     /// What the file says of its quantization: see [`Config`](crate::quantize::config::Config). The graph itself is float.
     pub quantization: Option<String>,
+    /// What the file says of the text that it reads: see [`TextModel`](crate::text::TextModel).
+    pub text: Option<String>,
 }
 
 /// A tensor of fixed shape. Symbolic batch dimensions are 1.
@@ -110,6 +112,21 @@ pub enum Op {
         bias: Arc<[f32]>,
         /// The axis.
         axis: usize,
+    },
+    /// The first layer of a text model, `y[t, o] = sum over counted features f of weight[f * O + o] + bias[o]`.
+    ///
+    /// The one input has a row of buckets a position, or of the number of buckets where there is no word. Feature
+    /// `k * buckets + b` of position `t` counts the buckets `b` of position `t + k - span / 2`; a position without a word
+    /// has no features.
+    Projection {
+        /// A row of `O` elements a feature; there are `span * buckets`.
+        weight: Arc<[f32]>,
+        /// `O` elements.
+        bias: Arc<[f32]>,
+        /// Counters of a word.
+        buckets: usize,
+        /// Words of a window.
+        span: usize,
     },
     /// ONNX `LayerNormalization` over the last axis.
     LayerNormalization {

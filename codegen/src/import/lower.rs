@@ -289,6 +289,7 @@ impl Lowering<'_> {
         let part = match &op {
             Op::Gemm { .. } => "Gemm",
             Op::GemmColumns { .. } => "GemmColumns",
+            Op::Projection { .. } => "Projection",
             Op::LayerNormalization { .. } => "LayerNormalization",
             Op::MatMul => "MatMul",
             Op::Map(_) => "Map",

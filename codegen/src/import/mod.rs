@@ -38,6 +38,9 @@ use crate::graph::{Graph, Output};
 /// The key in a file's `metadata_props` under which a tuned model says how it is quantized.
 pub const QUANTIZATION: &str = "tinymlp.quantization";
 
+/// The key under which a text model says how text becomes its input.
+pub const TEXT: &str = "tinymlp.text";
+
 /// Depth of functions and branches within each other, and nodes in all, that a model may reach.
 const MAX_DEPTH: usize = 16;
 const MAX_NODES: usize = 200_000;
@@ -54,12 +57,14 @@ pub fn load(path: &Path) -> Result<Graph> {
     from_bytes(&name, &bytes, Some(directory)).map_err(|e| e.in_file(path))
 }
 
-/// The files beside a model that hold its weights, by their names in it; none for contents that are no model.
+/// The files beside a model that hold its weights or its vocabulary, by their names in it; none for contents that are no
+/// model.
 pub fn external_files(bytes: &[u8]) -> Vec<String> {
     let Ok(model) = decode(bytes) else { return Vec::new() };
     let initializers = model.graph.iter().flat_map(|graph| &graph.initializer);
     let locations = initializers.flat_map(|tensor| &tensor.external_data).filter(|entry| entry.key == "location");
     let mut files: Vec<String> = locations.map(|entry| entry.value.clone()).collect();
+    files.extend(property(&model, TEXT).and_then(|text| crate::text::vocabulary_file(&text)));
     files.sort_unstable();
     files.dedup();
     files
@@ -79,9 +84,14 @@ pub fn from_bytes(name: &str, bytes: &[u8], external_data_dir: Option<&Path>) ->
     }
     let mut graph = import.builder.graph;
     prune(&mut graph);
-    let properties = model.metadata_props.iter().rev();
-    graph.quantization = properties.into_iter().find(|p| p.key == QUANTIZATION).map(|p| p.value.clone());
+    graph.quantization = property(&model, QUANTIZATION);
+    graph.text = property(&model, TEXT);
     import.problems.finish(graph)
+}
+
+/// A metadata property; the last of several.
+fn property(model: &ModelProto, key: &str) -> Option<String> {
+    model.metadata_props.iter().rev().find(|p| p.key == key).map(|p| p.value.clone())
 }
 
 /// Decodes the file, or says what it is instead.

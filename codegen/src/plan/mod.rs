@@ -12,6 +12,7 @@ pub mod tile;
 
 use crate::graph::{Labels, TensorId};
 use crate::target::Target;
+use crate::text::TextModel;
 use kernels::Kernel;
 use layout::Layout;
 use std::sync::Arc;
@@ -245,6 +246,8 @@ pub struct Plan {
     pub quantization: String,
     /// Whose kernels it calls.
     pub target: Target,
+    /// How text becomes the buckets that the one input is, and their rows the operand of the second step.
+    pub text: Option<Arc<TextModel>>,
     /// All values.
     pub values: Vec<Value>,
     /// The calls, in order.

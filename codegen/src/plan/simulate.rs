@@ -85,7 +85,9 @@ pub fn quantize(plan: &Plan, input: &Input, x: &[f32]) -> Buffer {
         (Buffer::I16(q), None) => convert::from_f32(x, per_unit(quant.scale), quant.zero_point, q),
         (Buffer::I8(q), Some(f)) => each(x, f, quant.zero_point, q),
         (Buffer::I16(q), Some(f)) => each(x, f, quant.zero_point, q),
-        (Buffer::U16(_) | Buffer::I32(_) | Buffer::Words(_), _) => unreachable!("an input is a plain activation"),
+        // Buckets of words, which are no real numbers.
+        (Buffer::U16(q), _) => q.iter_mut().zip(x).for_each(|(q, &x)| *q = x as u16),
+        (Buffer::I32(_) | Buffer::Words(_), _) => unreachable!("an input is a plain activation"),
     }
     match &mut buffer {
         Buffer::I8(q) => convert::at_most(quant.max as i8, q),

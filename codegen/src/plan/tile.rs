@@ -194,6 +194,7 @@ impl Plan {
             sha256: String::new(),
             quantization: String::new(),
             target: self.target,
+            text: None,
             steps,
             inputs: inputs
                 .into_iter()

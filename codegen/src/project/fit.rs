@@ -16,20 +16,24 @@ fn needs(compiled: &Compiled) -> (usize, usize) {
     }
 }
 
+/// What is left beside the firmware itself: its start-up, its clocks, its log.
 fn fits(board: &Board, (flash, ram): (usize, usize)) -> bool {
-    flash <= board.flash.bytes && ram <= board.ram.bytes
+    let base = board.base.unwrap_or_default();
+    flash + base.flash <= board.flash.bytes && ram + base.ram <= board.ram.bytes
 }
 
-/// An error where the model alone is more than the board has: with what takes the room, and which other ways would fit.
+/// An error where the model and the firmware around it are more than the board has: with what takes the room, and which other ways would fit.
 pub(super) fn check(board: &Board, compiled: &Compiled, builder: &Builder, settings: &Settings) -> Result<()> {
     let needed = needs(compiled);
     if fits(board, needed) {
         return Ok(());
     }
     let (flash, ram) = needed;
+    let base = board.base.unwrap_or_default();
     let mut text = format!(
-        "the model does not fit: it needs {flash} bytes of flash and {ram} of RAM, the board has {} and {}\n\n",
-        board.flash.bytes, board.ram.bytes
+        "the model does not fit: it needs {flash} bytes of flash and {ram} of RAM, the board has {} and {}, of which the \
+         firmware takes {} and {}\n\n",
+        board.flash.bytes, board.ram.bytes, base.flash, base.ram
     );
     let _ = writeln!(text, "    {:<32}{:>12}{:>10}{:>10}", "layer", "constants", "code", "RAM");
     for layer in &compiled.report.layers {

@@ -32,6 +32,7 @@ pub struct Board {
     flash: Memory,
     ram: Memory,
     device: Option<String>,
+    base: Option<Base>,
     #[serde(default)]
     flashed_by: Vec<String>,
     plug: Option<String>,
@@ -40,6 +41,13 @@ pub struct Board {
 #[derive(Clone, Debug, Deserialize)]
 struct Memory {
     bytes: usize,
+}
+
+/// What the firmware takes without a network.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+struct Base {
+    flash: usize,
+    ram: usize,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -167,6 +175,14 @@ impl Project {
         let builder =
             Builder::new(&self.model).calibration(&self.calibration).name("network").target(self.board.core());
         let compiled = self.settings.of(builder.clone()).compile()?;
+        if compiled.plan.text.is_some() {
+            return Err(Problem::new(
+                self.model.display().to_string(),
+                "is a text model, for which there is no template",
+            )
+            .help("call the generator from a build script of your own: `encoder`, then `infer`")
+            .into());
+        }
         fit::check(&self.board, &compiled, &builder, &self.settings)?;
         Ok(compiled)
     }

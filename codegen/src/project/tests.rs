@@ -24,7 +24,7 @@ fn temporary(name: &str) -> PathBuf {
 #[test]
 fn every_board_has_a_template_and_every_template_a_board() {
     let boards = boards().unwrap();
-    boards.iter().for_each(|board| assert!(board.template().is_ok(), "{}", board.name));
+    boards.iter().for_each(|board| assert!(board.template().is_ok() && board.base.is_some(), "{}", board.name));
     assert_eq!(boards.len(), templates::ALL.len());
     // Everything in the packages that is not made by cargo is in the templates.
     for (device, template) in templates::ALL {
@@ -86,11 +86,12 @@ fn an_existing_folder_is_left_alone() {
 fn a_model_too_big_is_refused_with_what_would_fit() {
     let folder = temporary("too-big");
     let mut board = board("ch32v003").unwrap();
-    // Less than int8 weights want in any mode, more than weights of four bits do.
-    board.flash.bytes = 4300;
+    // Less than int8 weights want in any mode beside the firmware, more than weights of four bits do.
+    board.flash.bytes = 4300 + board.base.unwrap().flash;
+    let has = format!("the board has {} and 2048, of which the firmware takes", board.flash.bytes);
     let message = Project { board, ..project("ch32v003", &folder) }.create().unwrap_err().to_string();
     assert!(message.contains("ch32v003: the model does not fit: it needs "), "{message}");
-    assert!(message.contains("the board has 4300 and 2048"), "{message}");
+    assert!(message.contains(&has), "{message}");
     let line = |start: &str| message.lines().find(|line| line.trim_start().starts_with(start)).unwrap_or_default();
     assert!(line("--mode size  ").ends_with("too big"), "{message}");
     assert!(line("--mode size --weights int4").ends_with("fits"), "{message}");

@@ -2,8 +2,10 @@
 
 use super::Quantizer;
 use crate::error::Problem;
-use crate::graph::{Node, show_shape};
-use crate::plan::kernels::LayerNormalization;
+use crate::graph::eval::evaluate_op;
+use crate::graph::{Node, Op, show_shape};
+use crate::plan::Quant;
+use crate::plan::kernels::{LayerNormalization, WordNormalization};
 
 /// Elements of a row, at most: the variance of int16 rows of this length fills 62 bits.
 const LONGEST: usize = 4096;
@@ -46,16 +48,38 @@ pub(super) fn lower(
             .problem(node, format!("its output range is too narrow for its factors: {:.3e} a step", y.scale))
             .help("calibrate with data that exercises the layer"));
     };
-    let epsilon = epsilon * (row as f64 / x.scale).powi(2) * 256.0;
+    let fine = epsilon * (row as f64 / x.scale).powi(2) * 256.0;
     let layer = LayerNormalization {
         rows,
         // Saturates: a variance that does not matter beside epsilon.
-        epsilon: epsilon.round() as i64,
+        epsilon: fine.round() as i64,
         multiplier: multiplier.into_iter().map(|m| m as i32).collect(),
         bias: bias.into_iter().map(|b| b as i32).collect(),
         shift: shift as u32,
         limits,
     };
-    q.push(k, layer, vec![input], output, Some(bound as i64));
+    match without_words(q, node, &layer, (factor, term, epsilon), y) {
+        Some(layer) => q.push(k, layer, vec![input], output, Some(bound as i64)),
+        None => q.push(k, layer, vec![input], output, Some(bound as i64)),
+    }
     Ok(())
+}
+
+/// The kernel for the rows of a text model's first layer, whose row without a word is the layer's bias.
+fn without_words(
+    q: &Quantizer,
+    node: &Node,
+    layer: &LayerNormalization,
+    (factor, term, epsilon): (&[f32], &[f32], f64),
+    y: Quant,
+) -> Option<WordNormalization> {
+    let producer = &q.graph.nodes[q.graph.producer(node.inputs[0])?];
+    let Op::Projection { bias, .. } = &producer.op else { return None };
+    let value = q.value_of.get(&node.inputs[0])?;
+    let empty = q.steps.iter().find(|step| step.output == *value)?.kernel.empty_row()?;
+    let op = Op::LayerNormalization { scale: factor.into(), bias: term.into(), epsilon };
+    let shape = [1, bias.len()];
+    let result = evaluate_op(&op, &[(bias, &shape)], &shape);
+    let result = result.iter().map(|&v| y.quantize(v.into()).clamp(layer.limits.min, layer.limits.max)).collect();
+    Some(WordNormalization { layer: layer.clone(), operand: q.values[*value].quant.ty, empty, result })
 }

@@ -34,6 +34,7 @@ use crate::plan::{Features, Input, Output, Place, Plan, Quant, Step, Type, Value
 use crate::target::Target;
 use config::{Config, Scale};
 use decisions::Decisions;
+use format::Format;
 pub use gemm::weight_scale;
 use ranges::choose_quants;
 use std::collections::{BTreeSet, HashMap};
@@ -113,6 +114,7 @@ pub fn quantize(graph: &Graph, calibration: &Calibration, options: &Options) -> 
         sha256: String::new(),
         quantization,
         target: Target::default(),
+        text: None,
         values,
         steps,
         inputs,
@@ -131,8 +133,12 @@ fn weights(graph: &Graph, config: &Config) -> String {
         let one = layer.shift.is_some() || matches!(layer.scale, Some(Scale::Layer(_)));
         format!("{} per {}", layer.weights.unwrap_or_default(), if one { "layer" } else { "output channel" })
     };
-    let layers = graph.nodes.iter().filter(|node| matches!(node.op, Op::Gemm { .. } | Op::GemmColumns { .. }));
-    let all: BTreeSet<String> = layers.map(layer).collect();
+    let layers = graph.nodes.iter().filter_map(|node| match node.op {
+        Op::Gemm { .. } | Op::GemmColumns { .. } => Some(layer(node)),
+        Op::Projection { .. } => Some(format!("{} per output channel", Format::Int8)),
+        _ => None,
+    });
+    let all: BTreeSet<String> = layers.collect();
     if all.is_empty() { "no".into() } else { all.into_iter().collect::<Vec<_>>().join(" and ") }
 }
 
@@ -215,6 +221,9 @@ impl Quantizer<'_> {
         match &node.op {
             Op::Gemm { weight, bias } => gemm::lower(self, k, node, weight, bias),
             Op::GemmColumns { weight, bias, axis } => gemm_columns::lower(self, k, node, weight, bias, *axis),
+            Op::Projection { weight, bias, buckets, span } => {
+                projection::lower(self, k, node, weight, bias, (*buckets, *span))
+            }
             Op::LayerNormalization { scale, bias, epsilon } => {
                 layer_normalization::lower(self, k, node, scale, bias, *epsilon)
             }

@@ -2,10 +2,35 @@
 
 use super::format::Format;
 use super::gemm::weight_scale;
-use super::scale;
+use super::{Quantizer, scale};
 use crate::error::{Problem, Result};
+use crate::graph::Node;
 use crate::plan::Quant;
-use crate::plan::kernels::Limits;
+use crate::plan::kernels::{self, Limits};
+
+pub(super) fn lower(
+    q: &mut Quantizer,
+    k: usize,
+    node: &Node,
+    weight: &[f32],
+    bias: &[f32],
+    (buckets, span): (usize, usize),
+) -> std::result::Result<(), Problem> {
+    let input = q.operand(node, 0)?;
+    let hashes = q.values[input].features();
+    let positions = q.values[input].len() / hashes.max(1);
+    let (output, y, limits) = q.result(k);
+    let outputs = bias.len().max(1);
+    let rows: Vec<f32> = (0..outputs).flat_map(|o| weight[o..].iter().step_by(outputs).copied()).collect();
+    let found = projection(&rows, bias, span, hashes, y).map_err(|e| {
+        let Problem { reason, help, .. } = e.problems()[0].clone();
+        q.problem(node, reason).help(help)
+    })?;
+    let Projection { weight, bias, multiplier, shift, bound, .. } = found;
+    let layer = kernels::Projection { positions, hashes, buckets, span, weight, bias, multiplier, shift, limits };
+    q.push(k, layer, vec![input], output, Some(bound));
+    Ok(())
+}
 
 /// A [`tinymlp::text::Projection`] in the making.
 #[derive(Clone, Debug, PartialEq)]

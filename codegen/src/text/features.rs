@@ -57,14 +57,13 @@ pub struct Texts {
     pub buckets: Vec<u16>,
     /// Words of each text, those that were cut included.
     pub words: Vec<usize>,
+    /// Parts of each text that are no UTF-8.
+    pub invalid: Vec<u32>,
 }
 
 impl FrontEnd {
-    /// The features of texts.
-    ///
-    /// # Errors
-    /// Sizes that no network has.
-    pub fn features<'t>(&self, texts: impl IntoIterator<Item = &'t [u8]>) -> Result<Texts> {
+    /// Whether a network can have these sizes.
+    pub(crate) fn check(&self) -> Result<()> {
         if self.hashes == 0 || self.hashes > MAX_HASHES {
             let reason = format!("{} hash functions are none of 1 to {MAX_HASHES}", self.hashes);
             return Err(Problem::new("front end", reason).into());
@@ -75,15 +74,25 @@ impl FrontEnd {
                 .help("there are 1 to 65534 buckets, and a position or more")
                 .into());
         }
+        Ok(())
+    }
+
+    /// The features of texts.
+    ///
+    /// # Errors
+    /// Sizes that no network has.
+    pub fn features<'t>(&self, texts: impl IntoIterator<Item = &'t [u8]>) -> Result<Texts> {
+        self.check()?;
         let mut found = Texts::default();
         for text in texts {
-            let words = match &self.tokens {
+            let (words, invalid) = match &self.tokens {
                 Tokens::Words => self.normalized(text, WholeWords::<Mixed, MAX_HASHES>::new()),
                 Tokens::Pieces(vocabulary) => {
                     self.normalized(text, WordPiece::<Mixed, MAX_HASHES, MAX_CHARACTERS>::new(vocabulary.automaton()))
                 }
             };
             found.words.push(words.len());
+            found.invalid.push(invalid);
             for position in 0..self.positions {
                 let buckets = words.get(position).map_or([self.buckets; MAX_HASHES], |w| w.buckets(self.buckets));
                 found.buckets.extend(&buckets[..self.hashes]);
@@ -92,7 +101,7 @@ impl FrontEnd {
         Ok(found)
     }
 
-    fn normalized(&self, text: &[u8], tokenizer: impl Tokenizer<MAX_HASHES>) -> Vec<Fingerprint<MAX_HASHES>> {
+    fn normalized(&self, text: &[u8], tokenizer: impl Tokenizer<MAX_HASHES>) -> (Vec<Fingerprint<MAX_HASHES>>, u32) {
         match (self.cased, self.split) {
             (true, Split::Spaces) => fingerprints::<Cased, false>(text, tokenizer),
             (true, Split::Punctuation) => fingerprints::<Cased, true>(text, tokenizer),
@@ -105,7 +114,7 @@ impl FrontEnd {
 fn fingerprints<Z: Normalize, const PUNCTUATION: bool>(
     text: &[u8],
     mut tokenizer: impl Tokenizer<MAX_HASHES>,
-) -> Vec<Fingerprint<MAX_HASHES>> {
+) -> (Vec<Fingerprint<MAX_HASHES>>, u32) {
     let mut found = Vec::new();
     let mut take = |part| match part {
         Part::Character(c) => tokenizer.push(c),
@@ -114,7 +123,7 @@ fn fingerprints<Z: Normalize, const PUNCTUATION: bool>(
     let mut words = Words::<Z, PUNCTUATION>::new();
     text.iter().for_each(|&byte| words.push(byte, &mut take));
     words.finish(&mut take);
-    found
+    (found, words.invalid())
 }
 
 /// Reads a text file; unpacks those that end in `.gz`.
@@ -122,21 +131,25 @@ fn fingerprints<Z: Normalize, const PUNCTUATION: bool>(
 /// # Errors
 /// A file that cannot be read or unpacked, or is no UTF-8.
 pub fn read(path: &Path) -> Result<String> {
+    let place = path.display().to_string();
+    String::from_utf8(read_bytes(path)?).map_err(|e| Problem::new(place, format!("is not UTF-8: {e}")).into())
+}
+
+/// Reads a file of any bytes; unpacks those that end in `.gz`.
+pub(super) fn read_bytes(path: &Path) -> Result<Vec<u8>> {
     let bad = |reason: String| Error::from(Problem::new(path.display().to_string(), reason));
     let bytes = std::fs::read(path).map_err(|e| bad(format!("cannot be read: {e}")))?;
     let packed = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gz"));
-    let bytes = if packed {
+    if packed {
         let mut unpacked = Vec::new();
         let mut reader = flate2::read::MultiGzDecoder::new(bytes.as_slice()).take(MAX_BYTES + 1);
         reader.read_to_end(&mut unpacked).map_err(|e| bad(format!("cannot be unpacked: {e}")))?;
         if unpacked.len() as u64 > MAX_BYTES {
             return Err(bad("is larger than 1 GiB".into()));
         }
-        unpacked
-    } else {
-        bytes
-    };
-    String::from_utf8(bytes).map_err(|e| bad(format!("is not UTF-8: {e}")))
+        return Ok(unpacked);
+    }
+    Ok(bytes)
 }
 
 /// A column, counted from 1, of lines that are separated by tabs.

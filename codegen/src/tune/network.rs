@@ -256,6 +256,7 @@ impl Network {
             let reason = match &node.op {
                 Op::MatMul => Some("multiplies two computed tensors".to_owned()),
                 Op::ArgMax { .. } => Some("computes with an index".into()),
+                Op::Projection { .. } => Some("reads text".into()),
                 Op::GemmColumns { .. } => Some("runs along another axis than the last".into()),
                 Op::Map(expr) => expression::unsupported(expr).map(|f| format!("has no gradient ({f})")),
                 _ => None,
@@ -528,9 +529,9 @@ impl Network {
             Op::Reduce { kind: Reduction::Sum, axis } => operand(0)?.sum_keepdim(axis + 1),
             Op::Reduce { kind: Reduction::Mean, axis } => operand(0)?.mean_keepdim(axis + 1),
             Op::Reduce { kind: Reduction::Max, axis } => operand(0)?.max_keepdim(axis + 1),
-            Op::Gemm { .. } | Op::GemmColumns { .. } | Op::MatMul | Op::ArgMax { .. } => Err(candle_core::Error::Msg(
-                format!("'{}' ({}) is no operator of a tuned network", node.name, node.origin),
-            )),
+            Op::Gemm { .. } | Op::GemmColumns { .. } | Op::Projection { .. } | Op::MatMul | Op::ArgMax { .. } => Err(
+                candle_core::Error::Msg(format!("'{}' ({}) is no operator of a tuned network", node.name, node.origin)),
+            ),
         }
     }
 }

@@ -330,6 +330,8 @@ impl Writer<'_> {
                 self.linear(&name, turned.clone(), weight, bias, &product);
                 self.emit("Transpose", &back, vec![product], &output, vec![ints("perm", perm)]);
             }
+            // Nothing that is tuned reads text.
+            Op::Projection { .. } => {}
             Op::LayerNormalization { scale, bias, epsilon } => {
                 let [scale, bias] = [scale, bias].map(|v| self.constant(&name, vec![v.len() as i64], v));
                 let epsilon = AttributeProto {

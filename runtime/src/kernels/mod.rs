@@ -42,6 +42,8 @@ pub(crate) use gemm_packed::product;
 pub use gemm_packed::{GemmPacked, GemmPackedSums, INT4, POWER_OF_TWO, TERNARY, packed_len, weight_bits, weight_code};
 pub use gemm_sums::GemmSums;
 pub use layer_normalization::LayerNormalization;
+#[cfg(feature = "text")]
+pub(crate) use layer_normalization::layer_normalization;
 pub use log_softmax::LogSoftmax;
 pub use lookup::{Interpolate, Lookup};
 pub use mat_mul::MatMul;

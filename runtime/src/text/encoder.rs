@@ -120,10 +120,6 @@ impl<T: Tokenizer<N>, Y: Element, const N: usize, const SPAN: usize, const FEATU
             self.window.push(None);
             self.row();
         }
-        // All alike: one is computed.
-        if let Some((first, others)) = core::mem::take(&mut self.rows).split_first_mut() {
-            self.projection.run(&Window::<N, SPAN>::new(), first);
-            others.fill(*first);
-        }
+        core::mem::take(&mut self.rows).fill(self.projection.empty);
     }
 }

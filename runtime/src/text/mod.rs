@@ -17,6 +17,7 @@ mod automaton;
 mod encoder;
 mod fingerprint;
 mod hash;
+mod normalization;
 mod normalize;
 mod projection;
 mod tokenizer;
@@ -30,6 +31,9 @@ pub use automaton::{Automaton, COMMON, Edge, POPULAR};
 pub use encoder::{Encoder, Summary};
 pub use fingerprint::Fingerprint;
 pub use hash::{Family, Hash, Mixed};
+pub use normalization::WordNormalization;
+#[cfg(feature = "dynamic")]
+pub use normalization::word_normalization;
 pub use normalize::{Cased, Class, Normalize, Uncased, class};
 pub use projection::Projection;
 #[cfg(feature = "dynamic")]

@@ -7,8 +7,8 @@ pub enum Class {
     Space,
     /// Control and format characters: left out.
     Ignored,
-    /// A word of its own where words are split at punctuation: punctuation, symbols of ASCII, ideographs (whose scripts
-    /// have no spaces).
+    /// A word of its own where words are split at punctuation: punctuation, symbols of ASCII and what is taken as one of
+    /// them, ideographs (whose scripts have no spaces).
     Alone,
     /// A part of a word. So is U+FFFD: what it stands for was one.
     Letter,
@@ -22,9 +22,18 @@ pub const fn class(c: char) -> Class {
         }
         0x00..=0x1F | 0x7F..=0x9F | 0xAD | 0x200B..=0x200F | 0x202A..=0x202E | 0x2060..=0x206F => Class::Ignored,
         0xFEFF | 0xFFF9..=0xFFFB => Class::Ignored,
-        0x21..=0x2F | 0x3A..=0x40 | 0x5B..=0x60 | 0x7B..=0x7E | 0xA1 | 0xA7 | 0xAB | 0xB6 | 0xB7 | 0xBB | 0xBF => {
-            Class::Alone
-        }
+        0x21..=0x2F
+        | 0x3A..=0x40
+        | 0x5B..=0x60
+        | 0x7B..=0x7E
+        | 0xA1
+        | 0xA7
+        | 0xAB
+        | 0xB4
+        | 0xB6
+        | 0xB7
+        | 0xBB
+        | 0xBF => Class::Alone,
         0x2010..=0x2027 | 0x2030..=0x205E | 0x3001..=0x3003 | 0x3008..=0x3011 | 0x3014..=0x301F => Class::Alone,
         0xFF01..=0xFF0F | 0xFF1A..=0xFF20 | 0xFF3B..=0xFF40 | 0xFF5B..=0xFF65 => Class::Alone,
         0x3400..=0x4DBF | 0x4E00..=0x9FFF | 0xF900..=0xFAFF | 0x20000..=0x2FA1F => Class::Alone,

@@ -21,6 +21,8 @@ pub struct Projection<Y, const FEATURES: usize, const O: usize> {
     pub shift: u32,
     /// Output zero point and limits.
     pub output: Clamp<Y>,
+    /// The row of a window without words, which nothing needs to compute.
+    pub empty: [Y; O],
 }
 
 impl<Y: Element, const FEATURES: usize, const O: usize> Projection<Y, FEATURES, O> {
@@ -42,8 +44,8 @@ pub fn projection<Y: Element>(
     y: &mut [Y],
 ) {
     let (weight, bias, multiplier, shift) = constants;
-    // As many sums as stay in registers, so that no row of sums lies in memory.
-    const BLOCK: usize = 4;
+    // So many sums that walking the features costs little beside them.
+    const BLOCK: usize = 16;
     let outputs = bias.len();
     let blocks = bias.chunks(BLOCK).zip(multiplier.chunks(BLOCK)).zip(y.chunks_mut(BLOCK)).enumerate();
     for (block, ((bias, multiplier), y)) in blocks {
@@ -51,13 +53,16 @@ pub fn projection<Y: Element>(
         for (acc, &bias) in acc.iter_mut().zip(bias) {
             *acc = bias;
         }
-        for feature in features.clone() {
+        // Not `for`: a window's own loop over its words and their buckets is one of loops in this.
+        features.clone().for_each(|feature| {
             let first = feature.wrapping_mul(outputs).wrapping_add(block * BLOCK);
             let row = weight.get(first..).unwrap_or_default();
-            for (acc, &w) in acc.iter_mut().zip(row) {
-                *acc = acc.wrapping_add(w.into());
+            match row.first_chunk::<BLOCK>() {
+                // Of a last block that is shorter, what is too much goes nowhere.
+                Some(row) => acc.iter_mut().zip(row).for_each(|(acc, &w)| *acc = acc.wrapping_add(w.into())),
+                None => acc.iter_mut().zip(row).for_each(|(acc, &w)| *acc = acc.wrapping_add(w.into())),
             }
-        }
+        });
         for ((&acc, &multiplier), y) in acc.iter().zip(multiplier).zip(y) {
             *y = output.apply(requantize(acc, multiplier, shift));
         }

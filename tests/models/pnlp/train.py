@@ -20,6 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from export import export
+
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 SIZES = {"x-small": dict(buckets=1024, window=0, width=64, blocks=2), "base": dict(buckets=1024, window=1, width=256, blocks=2)}
 HASHES, HIDDEN = 64, 256
@@ -198,11 +200,9 @@ def train(options):
     name = f"{options.set}-{options.size}-{options.seed}"
     (out / f"{name}.json").write_text(json.dumps(dict(figures, intents=list(intents), tags=names), indent=1) + "\n")
     torch.save(kept, out / f"{name}.pt")
-    rows = torch.zeros(1, spec["positions"], size["width"])
-    outputs = ["intent", "slots"] if spec["slots"] else ["intent"]
-    torch.onnx.export(
-        model.mixer.eval(), rows, out / f"{name}.onnx", input_names=["rows"], output_names=outputs, opset_version=17, dynamo=False
-    )
+    form = dict(positions=spec["positions"], hashes=HASHES, buckets=size["buckets"], window=size["window"], punctuation=not spec["tokens"])
+    labels = dict(intent=list(intents), **(dict(slots=names) if spec["slots"] else {}))
+    export(model.mixer, model.weight.data[:-1], model.bias.data, form, labels, out / f"{name}.onnx")
 
 
 if __name__ == "__main__":

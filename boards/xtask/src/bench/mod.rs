@@ -8,7 +8,7 @@ pub mod models;
 mod peers;
 mod recorded;
 mod row;
-mod table;
+pub mod table;
 pub mod variants;
 
 use crate::artifact;

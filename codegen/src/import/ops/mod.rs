@@ -5,6 +5,7 @@ mod batch_normalization;
 mod cast;
 mod concat;
 mod constant;
+mod dequantize_linear;
 mod elementwise;
 mod gather;
 mod gemm;
@@ -59,6 +60,7 @@ fn standard(op: &str) -> Option<Lower> {
         "Concat" => concat::lower,
         "Constant" => constant::lower,
         "ConstantOfShape" => constant::of_shape,
+        "DequantizeLinear" => dequantize_linear::lower,
         "Dropout" | "Identity" => reshape::identity,
         "Expand" => shape::expand,
         "Flatten" => reshape::flatten,
@@ -103,13 +105,9 @@ pub(super) fn unsupported(node: &NodeProto, inputs: &[Option<&Value>]) -> Proble
 /// What the user can do instead of using an operator.
 fn advice(node: &NodeProto) -> &'static str {
     match node.op_type.as_str() {
-        "QuantizeLinear"
-        | "DequantizeLinear"
-        | "DynamicQuantizeLinear"
-        | "QLinearMatMul"
-        | "MatMulInteger"
-        | "QGemm"
-        | "QLinearAdd" => "give the float model: the generator quantizes it itself",
+        "QuantizeLinear" | "DynamicQuantizeLinear" | "QLinearMatMul" | "MatMulInteger" | "QGemm" | "QLinearAdd" => {
+            "give the float model: the generator quantizes it itself"
+        }
         op if op.contains("Conv") || op.contains("Pool") => {
             "only MLP-family networks can be compiled: replace the convolution by features computed before the model"
         }

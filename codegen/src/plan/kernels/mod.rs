@@ -24,6 +24,7 @@ mod mat_mul;
 mod mul;
 mod p_relu;
 mod piecewise;
+mod projection;
 mod reduce;
 pub mod riscv32e;
 pub mod riscv32m;
@@ -31,6 +32,7 @@ mod softmax;
 mod softmax_columns;
 mod strided;
 mod tiles;
+mod word_normalization;
 
 pub use add::Add;
 pub use affine::Affine;
@@ -50,11 +52,13 @@ pub use mat_mul::MatMul;
 pub use mul::Mul;
 pub use p_relu::PRelu;
 pub use piecewise::Piecewise;
+pub use projection::Projection;
 pub use reduce::{ReduceMax, ReduceSum};
 pub use softmax::{Exponentials, LogSoftmax, Softmax};
 pub use softmax_columns::SoftmaxColumns;
 pub use strided::Strided;
 pub use tiles::{Along, Tiles};
+pub use word_normalization::WordNormalization;
 
 use super::Type;
 use super::cost::{Cost, Seen};
@@ -108,6 +112,11 @@ pub trait Kernel: Debug + Send + Sync {
 
     /// The table, if it is a portable function of int8, of which a target's own kernel can be made.
     fn lookup(&self) -> Option<&Lookup> {
+        None
+    }
+
+    /// The row of a window without words, if it is the first layer of a text model.
+    fn empty_row(&self) -> Option<Vec<i32>> {
         None
     }
 

@@ -124,6 +124,7 @@ fn run(peer: &Peer, board: &Board, model: &Model, reference: &Reference, macs: u
         output_type: array(network.output_bytes),
         evaluation: None,
         predicted: None,
+        texts: None,
     };
     let board = package::with_peer(board, &folder)?;
     let report = emulate::run(&board, &artifact, Options { opt: Opt::Speed, limit: Duration::from_secs(600) })?;

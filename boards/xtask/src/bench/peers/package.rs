@@ -11,7 +11,7 @@ use std::path::Path;
 pub fn module(peer: &Path) -> Result<Module> {
     let path = peer.join("module.rs");
     fs::write(&path, "pub use peer::Peer;\n").context(|| format!("cannot write {}", path.display()))?;
-    Ok(Module { path, type_name: "Peer".into() })
+    Ok(Module { path, type_name: "Peer".into(), text_bytes: None })
 }
 
 /// The board, with a copy of its package beside the peer's crate.
