@@ -15,7 +15,7 @@ use critical_section::Mutex;
 use defmt_rtt as _;
 use hal::Clock;
 use hal::clocks::SystemClock;
-use hal::fugit::{HertzU32, MicrosDurationU32};
+use hal::fugit::HertzU32;
 use hal::gpio::bank0::{Gpio0, Gpio1};
 use hal::gpio::{FunctionUart, Pin, Pins, PullNone, PullUp};
 use hal::pac::{self, interrupt};
@@ -130,14 +130,7 @@ impl WakeUp {
         self.timer.get_counter()
     }
 
-    /// Wakes the processor after this time: gives when that is. One call at a time is in effect.
-    pub fn after(&mut self, time: MicrosDurationU32) -> Instant {
-        let at = self.now() + time;
-        self.at(at);
-        at
-    }
-
-    /// Wakes the processor at this time.
+    /// Wakes the processor at this time. One call at a time is in effect.
     pub fn at(&mut self, at: Instant) {
         critical_section::with(|section| {
             if let Some(alarm) = ALARM.borrow(section).borrow_mut().as_mut() {
@@ -148,8 +141,9 @@ impl WakeUp {
 
     /// Sleeps until this time.
     pub fn sleep_until(&mut self, at: Instant) {
-        self.at(at);
         while self.now() < at {
+            // Anew each time: what woke it may have been the alarm, a little early.
+            self.at(at);
             cortex_m::asm::wfe();
         }
     }

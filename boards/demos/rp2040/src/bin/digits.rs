@@ -78,13 +78,18 @@ impl Read for Port {
         let Some(first) = buffer.first_mut() else { return Ok(0) };
         loop {
             if let Some(received) = self.queue.dequeue() {
-                self.deadline = Some(self.clock.after(SILENCE));
+                self.deadline = Some(self.clock.now() + SILENCE);
                 *first = received?;
                 return Ok(1);
             }
-            if self.deadline.is_some_and(|deadline| self.clock.now() >= deadline) {
-                self.deadline = None;
-                return Err(ErrorKind::TimedOut);
+            match self.deadline {
+                Some(deadline) if self.clock.now() >= deadline => {
+                    self.deadline = None;
+                    return Err(ErrorKind::TimedOut);
+                }
+                // Anew each time: what woke it may have been the alarm, a little early.
+                Some(deadline) => self.clock.at(deadline),
+                None => {}
             }
             cortex_m::asm::wfe();
         }
