@@ -3,15 +3,21 @@
     python train.py snips ../../../../shared/data/text --size x-small --seed 0 --out runs
 
 The front end is the project's own: `tinymlp features` writes the buckets of the counting Bloom filters, so that training
-and device cannot differ. Recipe: Adam, learning rate 1e-3 with cosine decay, batches of 256, dropout of words; the epoch is
-chosen on the validation split (exact match where there are slots, else intent accuracy), and the test split is read once,
-after that.
+and device cannot differ. The epoch is chosen on the validation split (exact match where there are slots, else intent
+accuracy), and the test split is read once, after that, and only with --test.
+
+Recipe: AdamW (decay 0.01) with warm-up and cosine decay, batches of 128, an exponential mean of the weights, products in
+bfloat16. What makes training rows go further: words whose features are random, and values of slots that change places with
+values of the same slot in other rows.
 """
 
 import argparse
+import copy
 import gzip
 import json
+import math
 import pathlib
+import random
 import subprocess
 import time
 
@@ -25,42 +31,67 @@ from export import export
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 SIZES = {"x-small": dict(buckets=1024, window=0, width=64, blocks=2), "base": dict(buckets=1024, window=1, width=256, blocks=2)}
 HASHES, HIDDEN = 64, 256
-# Files by split, columns of intent, text and slots, whether the text comes as tokens, words of the longest text kept.
+# Files by split, whether there are slots, whether the text comes as tokens, words of the longest text kept.
 SETS = {
     "snips": dict(files=["snips/train", "snips/valid", "snips/test"], slots=True, tokens=True, positions=32),
     "atis": dict(files=["atis/train", "atis/valid", "atis/test"], slots=True, tokens=True, positions=32),
     "mtop": dict(files=["mtop/en/train", "mtop/en/valid", "mtop/en/test1000"], slots=True, tokens=True, positions=32),
     "clinc150": dict(files=["clinc150/train", "clinc150/valid", "clinc150/test"], slots=False, tokens=False, positions=32),
 }
-NO_WORD = -100
+NO_WORD, NO_TAG = -1, -100
 
 
 def features(tinymlp, path, spec, size, cached):
     """Buckets (texts, positions, hashes); the number of buckets where there is no word."""
-    command = [*tinymlp.split(), "features", str(path), "--column", "2", "--positions", str(spec["positions"]), "--hashes", str(HASHES)]
-    command += ["--buckets", str(size["buckets"]), "--output", str(cached)] + (["--tokens"] if spec["tokens"] else [])
-    subprocess.run(command, cwd=ROOT, check=True)
+    command = [*tinymlp.split(), "features", str(path), "--column", "2", "--positions", str(spec["positions"])]
+    command += ["--hashes", str(HASHES), "--buckets", str(size["buckets"]), "--output", str(cached)]
+    subprocess.run(command + (["--tokens"] if spec["tokens"] else []), cwd=ROOT, check=True)
     return np.load(cached).astype(np.int64)
 
 
+class Words:
+    """Every word that was seen by its buckets, numbered."""
+
+    def __init__(self):
+        self.numbers, self.rows = {}, []
+
+    def of(self, buckets, none):
+        """Numbers of the words of texts: lists, as long as the texts."""
+        texts = []
+        for text in buckets:
+            text = [row for row in text if row[0] < none]
+            for row in text:
+                if row.tobytes() not in self.numbers:
+                    self.numbers[row.tobytes()] = len(self.rows)
+                    self.rows.append(row)
+            texts.append([self.numbers[row.tobytes()] for row in text])
+        return texts
+
+    def table(self):
+        """Buckets (words, hashes)."""
+        return torch.from_numpy(np.array(self.rows))
+
+
+def padded(lists, positions, none):
+    out = np.full((len(lists), positions), none, dtype=np.int64)
+    for row, found in zip(out, lists):
+        row[: len(found)] = found[:positions]
+    return torch.from_numpy(out)
+
+
 class Split:
-    def __init__(self, name, data, spec, size, labels, work, tinymlp):
+    """A file's rows: names of intents, and of tags by word, and the numbers of words."""
+
+    def __init__(self, name, data, spec, size, words, work, tinymlp):
         path = data / f"{name}.tsv.gz"
         rows = [line.split("\t") for line in gzip.open(path, "rt", encoding="utf-8").read().split("\n")[:-1]]
-        self.buckets = torch.from_numpy(features(tinymlp, path, spec, size, work / (name.replace("/", "_") + ".npy")))
-        intents, tags = labels
-        self.intent = torch.tensor([intents.get(row[0], -1) for row in rows])
-        self.words = (self.buckets[:, :, 0] < size["buckets"])
-        self.slots = None
-        if tags is not None:
-            self.slots = torch.full(self.words.shape, NO_WORD)
-            # Tags that no training row has cannot be right.
-            for k, row in enumerate(rows):
-                found = [tags.get(tag, -1) for tag in row[2].split(" ")[: spec["positions"]]]
-                assert len(found) == int(self.words[k].sum()), (path, k, row)
-                self.slots[k, : len(found)] = torch.tensor(found)
-            # Utterances that are cut keep slots that nothing can find.
-            self.cut = torch.tensor([len(row[2].split(" ")) > spec["positions"] for row in rows])
+        found = features(tinymlp, path, spec, size, work / (name.replace("/", "_") + ".npy"))
+        self.words = words.of(found, size["buckets"])
+        self.intents = [row[0] for row in rows]
+        self.tags = [row[2].split(" ") for row in rows] if spec["slots"] else None
+        if spec["slots"]:
+            for k, (tags, text) in enumerate(zip(self.tags, self.words)):
+                assert min(len(tags), spec["positions"]) == len(text), (path, k, rows[k])
 
 
 class Block(nn.Module):
@@ -97,112 +128,202 @@ class Model(nn.Module):
 
     def __init__(self, size, positions, intents, tags):
         super().__init__()
-        self.buckets, self.window = size["buckets"], size["window"]
-        rows = (2 * self.window + 1) * self.buckets
-        # The last row is that of no word.
-        self.weight = nn.Parameter(torch.randn(rows + 1, size["width"]) / HASHES**0.5)
+        self.window = size["window"]
+        places = 2 * self.window + 1
+        self.weight = nn.Parameter(torch.randn(places, size["buckets"], size["width"]) / HASHES**0.5)
         self.bias = nn.Parameter(torch.zeros(size["width"]))
         self.mixer = Mixer(positions, size["width"], size["blocks"], intents, tags)
 
-    def bottleneck(self, buckets):
-        texts, positions, hashes = buckets.shape
-        none = self.weight.shape[0] - 1
-        word = buckets[:, :, 0] < self.buckets
-        parts = []
+    def forward(self, words, table):
+        """`words` (texts, positions) are numbers of rows of `table` (words, hashes), NO_WORD where there is none."""
+        rows = self.bias
         for k in range(-self.window, self.window + 1):
-            shifted = torch.full_like(buckets, self.buckets)
+            summed = F.embedding_bag(table, self.weight[k + self.window], mode="sum")
+            # The last row, of NO_WORD, is that of no counts.
+            summed = torch.cat([summed, torch.zeros_like(summed[:1])])
+            beside = torch.full_like(words, NO_WORD)
             if k < 0:
-                shifted[:, -k:] = buckets[:, :k]
+                beside[:, -k:] = words[:, :k]
             elif k > 0:
-                shifted[:, :-k] = buckets[:, k:]
+                beside[:, :-k] = words[:, k:]
             else:
-                shifted = buckets
+                beside = words
             # Rows without a word of their own have no neighbours either.
-            there = (shifted < self.buckets) & word[:, :, None]
-            parts.append(torch.where(there, shifted + (k + self.window) * self.buckets, none))
-        rows = torch.cat(parts, dim=2).reshape(texts * positions, -1)
-        summed = F.embedding_bag(rows, self.weight, mode="sum", padding_idx=none)
-        return summed.reshape(texts, positions, -1) + self.bias
+            rows = rows + summed[torch.where(words == NO_WORD, NO_WORD, beside)]
+        return self.mixer(rows)
 
-    def forward(self, buckets):
-        return self.mixer(self.bottleneck(buckets))
-
-
-def dropped(buckets, none, share, generator):
-    """Some words as a word that was never seen: their buckets are random."""
-    gone = (torch.rand(buckets.shape[:2], generator=generator) < share) & (buckets[:, :, 0] < none)
-    buckets = buckets.clone()
-    buckets[gone] = torch.randint(0, none, (int(gone.sum()), buckets.shape[2]), generator=generator)
-    return buckets
+    def seldom(self, words, table):
+        """The same, summing the rows of every word once."""
+        there, words = used(words, table)
+        return self(words, there)
 
 
-def score(model, split, batch=512):
+def used(words, table):
+    """The rows of a table that are used, and the numbers among these."""
+    numbers, words = torch.unique(words, return_inverse=True)
+    if numbers[0] == NO_WORD:
+        numbers, words = numbers[1:], words - 1
+    return table[numbers], words
+
+
+def spans(tags):
+    """Slots of BIO tags: (start, end, name)."""
+    found, at = [], 0
+    while at < len(tags):
+        end = at + 1
+        if tags[at] != "O":
+            name = tags[at][2:]
+            while end < len(tags) and tags[end] == f"I-{name}":
+                end += 1
+            found.append((at, end, name))
+        at = end
+    return found
+
+
+class Swap:
+    """Gives slots the values that other rows have for them: a new text with its tags."""
+
+    def __init__(self, split, share, generator):
+        self.share, self.generator = share, generator
+        self.values = {}
+        for text, tags in zip(split.words, split.tags):
+            for start, end, name in spans(tags[: len(text)]):
+                self.values.setdefault(name, set()).add(tuple(text[start:end]))
+        self.values = {name: sorted(found) for name, found in self.values.items()}
+
+    def __call__(self, text, tags, positions):
+        tags = tags[: len(text)]
+        if self.generator.random() >= self.share:
+            return text, tags
+        words, names, at = [], [], 0
+        for start, end, name in spans(tags):
+            value = text[start:end]
+            if self.generator.random() < 0.7:
+                value = self.generator.choice(self.values[name])
+            words += [*text[at:start], *value]
+            names += [*tags[at:start], f"B-{name}", *[f"I-{name}"] * (len(value) - 1)]
+            at = end
+        words, names = words + text[at:], names + tags[at:]
+        return (words, names) if len(words) <= positions else (text, tags)
+
+
+def unseen(words, table, share, buckets, generator):
+    """Some words as words that were never seen: their buckets are random."""
+    gone = (torch.rand(words.shape, generator=generator) < share) & (words != NO_WORD)
+    count = int(gone.sum())
+    words = words.clone()
+    words[gone] = len(table) + torch.arange(count)
+    return words, torch.cat([table, torch.randint(0, buckets, (count, table.shape[1]), generator=generator)])
+
+
+class Targets:
+    """Numbers of labels; names that no training row has cannot be right."""
+
+    def __init__(self, split, spec):
+        self.positions = spec["positions"]
+        self.intents = sorted(set(split.intents))
+        self.tags = sorted({tag for tags in split.tags for tag in tags}) if spec["slots"] else []
+        self.intent_of = {name: k for k, name in enumerate(self.intents)}
+        self.tag_of = {name: k for k, name in enumerate(self.tags)}
+
+    def intent(self, names):
+        return torch.tensor([self.intent_of.get(name, -1) for name in names])
+
+    def slots(self, texts):
+        return padded([[self.tag_of.get(tag, -1) for tag in tags] for tags in texts], self.positions, NO_TAG)
+
+
+def score(model, split, table, targets, batch=512):
+    """Shares of texts: right intent, all tags right, both. Texts that are cut have tags that nothing can find."""
     model.eval()
+    words, intents = padded(split.words, targets.positions, NO_WORD), targets.intent(split.intents)
     right = {"intent": 0, "slots": 0, "exact": 0}
     with torch.no_grad():
-        for at in range(0, len(split.intent), batch):
-            out = model(split.buckets[at : at + batch])
-            intent = (out[0] if split.slots is not None else out).argmax(1) == split.intent[at : at + batch]
+        for at in range(0, len(words), batch):
+            out = model.seldom(words[at : at + batch], table)
+            intent = (out[0] if targets.tags else out).argmax(1) == intents[at : at + batch]
             right["intent"] += int(intent.sum())
-            if split.slots is not None:
-                tags, words = split.slots[at : at + batch], split.words[at : at + batch]
-                slots = ((out[1].argmax(2) == tags) | ~words).all(1) & ~split.cut[at : at + batch]
+            if targets.tags:
+                tags = targets.slots(split.tags[at : at + batch])
+                cut = torch.tensor([len(tags) > targets.positions for tags in split.tags[at : at + batch]])
+                slots = ((out[1].argmax(2) == tags) | (tags == NO_TAG)).all(1) & ~cut
                 right["slots"] += int(slots.sum())
                 right["exact"] += int((slots & intent).sum())
-    names = right if split.slots is not None else ["intent"]
-    return {name: right[name] / len(split.intent) for name in names}
+    return {name: right[name] / len(words) for name in (right if targets.tags else ["intent"])}
 
 
 def train(options):
     torch.manual_seed(options.seed)
-    generator = torch.Generator().manual_seed(options.seed)
+    chosen, generator = random.Random(options.seed), torch.Generator().manual_seed(options.seed)
     spec, size = SETS[options.set], SIZES[options.size]
     data, out = pathlib.Path(options.data).resolve(), pathlib.Path(options.out).resolve()
     out.mkdir(parents=True, exist_ok=True)
-    # Labels are those of the training rows.
-    rows = [line.split("\t") for line in gzip.open(data / f"{spec['files'][0]}.tsv.gz", "rt", encoding="utf-8")]
-    intents = {name: k for k, name in enumerate(sorted({row[0] for row in rows}))}
-    names = sorted({tag for row in rows for tag in row[2].strip().split(" ")}) if spec["slots"] else []
-    tags = {name: k for k, name in enumerate(names)} if spec["slots"] else None
-    split = lambda k: Split(spec["files"][k], data, spec, size, (intents, tags), out, options.tinymlp)
-    first, valid = split(0), split(1)
-    model = Model(size, spec["positions"], len(intents), len(names))
-    parameters = sum(p.numel() for p in model.parameters()) - size["width"]
-    print(f"{options.set} {options.size}: {parameters} parameters, {len(intents)} intents, {len(names)} tags", flush=True)
-    optimizer = torch.optim.Adam(model.parameters(), lr=options.rate)
-    steps = options.epochs * -(-len(first.intent) // options.batch)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    best, kept = -1.0, None
+    words = Words()
+    first, valid = [Split(name, data, spec, size, words, out, options.tinymlp) for name in spec["files"][:2]]
+    table, targets = words.table(), Targets(first, spec)
+    order = list(range(len(first.words)))
+    chosen.shuffle(order)
+    order = order[: max(1, round(options.share * len(order)))]
+    swap = Swap(first, options.swap, chosen) if spec["slots"] else None
+    model = Model(size, spec["positions"], len(targets.intents), len(targets.tags))
+    mean = copy.deepcopy(model).requires_grad_(False)
+    parameters = sum(p.numel() for p in model.parameters())
+    print(f"{options.set} {options.size}: {parameters} parameters, {len(targets.intents)} intents, {len(targets.tags)} tags", flush=True)
+    groups = [[p for p in model.parameters() if p.ndim >= 2], [p for p in model.parameters() if p.ndim < 2]]
+    decays = [dict(params=group, weight_decay=decay) for group, decay in zip(groups, (0.01, 0.0))]
+    optimizer = torch.optim.AdamW(decays, lr=options.rate)
+    steps = options.epochs * -(-len(order) // options.batch)
+    warm = min(200, max(1, steps // 10))
+    rate = lambda step: min(1.0, (step + 1) / warm) * 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps)))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+    best, kept, done = -1.0, None, 0
     what = "exact" if spec["slots"] else "intent"
     for epoch in range(options.epochs):
         model.train()
+        chosen.shuffle(order)
         start, total = time.time(), 0.0
-        for batch in torch.randperm(len(first.intent), generator=generator).split(options.batch):
-            answer = model(dropped(first.buckets[batch], size["buckets"], options.dropout, generator))
-            intent = answer[0] if spec["slots"] else answer
-            loss = F.cross_entropy(intent, first.intent[batch])
-            if spec["slots"]:
-                loss = loss + F.cross_entropy(answer[1].transpose(1, 2), first.slots[batch], ignore_index=NO_WORD)
+        for at in range(0, len(order), options.batch):
+            rows = order[at : at + options.batch]
+            texts = [first.words[k] for k in rows]
+            if swap:
+                texts, tags = zip(*[swap(first.words[k], first.tags[k], spec["positions"]) for k in rows])
+            there, numbers = used(padded(texts, spec["positions"], NO_WORD), table)
+            numbers, there = unseen(numbers, there, options.unseen, size["buckets"], generator)
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                answer = model(numbers, there)
+            intent = answer[0] if swap else answer
+            loss = F.cross_entropy(intent.float(), targets.intent([first.intents[k] for k in rows]))
+            if swap:
+                loss = loss + F.cross_entropy(answer[1].float().transpose(1, 2), targets.slots(tags), ignore_index=NO_TAG)
             optimizer.zero_grad()
             loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             schedule.step()
-            total += loss.item() * len(batch)
-        found = score(model, valid)
+            done += 1
+            with torch.no_grad():
+                for slow, fast in zip(mean.parameters(), model.parameters()):
+                    slow.lerp_(fast, 1 - min(0.998, (1 + done) / (10 + done)))
+            total += loss.item() * len(rows)
+        found = score(mean, valid, table, targets)
         if found[what] > best:
-            best, kept = found[what], {k: v.clone() for k, v in model.state_dict().items()}
+            best, kept = found[what], copy.deepcopy(mean.state_dict())
         shown = ", ".join(f"{k} {100 * v:.2f}" for k, v in found.items())
-        print(f"epoch {epoch}: loss {total / len(first.intent):.4f}, valid {shown}, {time.time() - start:.0f} s", flush=True)
-    model.load_state_dict(kept)
-    test = score(model, split(2))
-    figures = dict(set=options.set, size=options.size, seed=options.seed, parameters=parameters, valid=score(model, valid), test=test)
+        print(f"epoch {epoch}: loss {total / len(order):.4f}, valid {shown}, {time.time() - start:.0f} s", flush=True)
+    mean.load_state_dict(kept)
+    figures = dict(set=options.set, size=options.size, seed=options.seed, share=options.share, epochs=options.epochs)
+    figures |= dict(parameters=parameters, valid=score(mean, valid, table, targets))
+    if options.test:
+        last = Split(spec["files"][2], data, spec, size, words, out, options.tinymlp)
+        figures["test"] = score(mean, last, words.table(), targets)
     print(json.dumps(figures), flush=True)
     name = f"{options.set}-{options.size}-{options.seed}"
-    (out / f"{name}.json").write_text(json.dumps(dict(figures, intents=list(intents), tags=names), indent=1) + "\n")
-    torch.save(kept, out / f"{name}.pt")
-    form = dict(positions=spec["positions"], hashes=HASHES, buckets=size["buckets"], window=size["window"], punctuation=not spec["tokens"])
-    labels = dict(intent=list(intents), **(dict(slots=names) if spec["slots"] else {}))
-    export(model.mixer, model.weight.data[:-1], model.bias.data, form, labels, out / f"{name}.onnx")
+    (out / f"{name}.json").write_text(json.dumps(figures, indent=1) + "\n")
+    form = dict(positions=spec["positions"], hashes=HASHES, buckets=size["buckets"], window=size["window"])
+    form["punctuation"] = not spec["tokens"]
+    labels = dict(intent=targets.intents, **(dict(slots=targets.tags) if spec["slots"] else {}))
+    weight = mean.weight.data.reshape(-1, size["width"])
+    export(mean.mixer, weight, mean.bias.data, form, labels, out / f"{name}.onnx")
 
 
 if __name__ == "__main__":
@@ -211,10 +332,13 @@ if __name__ == "__main__":
     parser.add_argument("data", help="folder of the data sets")
     parser.add_argument("--size", choices=SIZES, default="x-small")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--epochs", type=int, default=80)
-    parser.add_argument("--batch", type=int, default=256)
-    parser.add_argument("--rate", type=float, default=1e-3)
-    parser.add_argument("--dropout", type=float, default=0.1, help="share of words that are left without features in training")
+    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--rate", type=float, default=4e-3)
+    parser.add_argument("--unseen", type=float, default=0.05, help="share of words that have random features in training")
+    parser.add_argument("--swap", type=float, default=0.4, help="share of training rows whose slots change values")
+    parser.add_argument("--share", type=float, default=1.0, help="share of the training rows that is used")
+    parser.add_argument("--test", action="store_true", help="read the test split at the end")
     parser.add_argument("--out", default="runs")
     command = "cargo run -q --release -p tinymlp-codegen --features cli --"
     parser.add_argument("--tinymlp", default=command, help="the command of the code generator")
