@@ -51,10 +51,8 @@ pub(super) fn lower(
         );
         return Err(q.problem(node, reason).help("calibrate with data that exercises the layer, or make it int16"));
     };
-    if shift == 0 {
-        let bounds: Vec<i64> = channels.iter().map(|c| c.bound).collect();
-        scale::shorten(&mut multiplier, &bounds, f64::from(y.limits().1 - y.limits().0));
-    }
+    let bounds: Vec<i64> = channels.iter().map(|c| c.bound).collect();
+    scale::shorten(&mut multiplier, shift, &bounds, f64::from(y.limits().1 - y.limits().0));
     let layer = GemmColumns {
         extents: [matrices, inputs, columns],
         weight: channels.iter().flat_map(|c| c.weight.iter().copied()).collect(),

@@ -32,7 +32,8 @@ pub(super) fn multipliers(factors: &[f64], bound: i64) -> Option<(Vec<i32>, u32)
 /// Rounds multipliers to 16 significant bits and to multiples of 256, if no result moves by more than 1/16
 /// step for that: targets without a wide multiply, and those that keep two sums in one register, are then exact. The
 /// bits are those of the largest multiplier, which is the cheaper for targets, or else each multiplier's own. `bounds`
-/// are those of the accumulators, `shift` is that of the multipliers, `steps` is the number of steps from the smallest result to the largest.
+/// are those of the accumulators, `shift` is that of the multipliers, `steps` is the number of steps from the smallest
+/// result to the largest.
 pub(super) fn shorten(multipliers: &mut [i32], shift: u32, bounds: &[i64], steps: f64) {
     let largest = multipliers.iter().copied().max().unwrap_or(0);
     for own in [false, true] {

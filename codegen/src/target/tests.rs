@@ -361,6 +361,7 @@ fn mixer([positions, width, hidden]: [usize; 3], open: bool, seed: u64) -> Plan 
         outputs: Vec::new(),
         arena_bytes: 0,
         notes: Vec::new(),
+        text: None,
     };
     let mut push = |kernel: Arc<dyn Kernel>, inputs: &[ValueId], shape: &[usize]| {
         let output = plan.values.len();

@@ -56,7 +56,7 @@ impl Gemm {
         // The proof that what is shifted at the end still has 32 bits.
         let fits = |o: usize| {
             let (low, high) = from.layer.sums(o, x.limits());
-            FIRST * low >= i32::MIN.into() && FIRST * high <= i32::MAX.into()
+            FIRST * low >= i64::from(i32::MIN) && FIRST * high <= i64::from(i32::MAX)
         };
         let packs = x == Type::I8 && from.layer.weight.iter().all(|&w| Format::Int4.holds(w));
         let packs = packs && (0..from.layer.outputs).step_by(2).all(fits);
