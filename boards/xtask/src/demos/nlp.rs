@@ -422,7 +422,7 @@ mod tests {
 
     #[test]
     fn utterances_of_snips_are_answered_as_the_host_answers_them() {
-        let file = workspace::root().join("../shared/data/text/snips/test.tsv.gz");
+        let file = workspace::root().join("../shared/data/text/snips/valid.tsv.gz");
         let board = board::find("microbit").unwrap();
         if !file.is_file() {
             return not_run("the demo nlp on SNIPS", &format!("{} is not there", file.display()));
