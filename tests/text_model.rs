@@ -143,6 +143,17 @@ fn texts() -> Vec<Vec<u8>> {
         };
         texts.push((0..length).map(|_| byte(random())).collect());
     }
+    // Characters of every script and of none, and at times the last of them cut.
+    for _ in 0..100 {
+        let mut text = Vec::new();
+        for _ in 0..random() % 40 {
+            let most = if random() % 2 == 0 { 0x11_0000 } else { 0x600 };
+            let character = char::from_u32(random() % most).unwrap_or(' ');
+            text.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+        }
+        text.truncate(text.len().saturating_sub((random() % 2) as usize));
+        texts.push(text);
+    }
     texts
 }
 
@@ -227,7 +238,7 @@ fn sums_of_rows_are_the_dense_layer_of_the_file() {
     }
 }
 
-/// A program that runs every module on every text, in pieces of each of a few lengths.
+/// A program that runs every module on every text, byte by byte, at once, and in pieces of several lengths.
 fn program(project: &Project) -> String {
     let mut main = String::from(
         r#"#![deny(warnings)]
@@ -243,12 +254,18 @@ macro_rules! run {
         let mut scratch = $m::Scratch::NEW;
         // SAFETY: bytes, of which any are valid.
         unsafe { core::ptr::write_bytes(&mut scratch, 0xa5, 1) };
-        for piece in [1, 3, 1 << 20] {
+        for pieces in [&[1][..], &[1 << 20], &[2, 0, 7, 1, 1, 5, 30, 3]] {
             for text in $texts {
                 // SAFETY: integers.
                 let mut output: $m::Output = unsafe { core::mem::zeroed() };
                 let mut encoder = $m::encoder(&mut scratch);
-                text.chunks(piece).for_each(|part| encoder.push(part));
+                let mut rest = &text[..];
+                let mut lengths = pieces.iter().cycle();
+                while let Some(&length) = lengths.next().filter(|_| !rest.is_empty()) {
+                    let (piece, behind) = rest.split_at(length.min(rest.len()));
+                    encoder.push(piece);
+                    rest = behind;
+                }
                 let summary = encoder.finish();
                 $m::infer(&mut scratch, &mut output);
                 for count in [summary.words, summary.cut, summary.invalid] {
@@ -303,7 +320,7 @@ fn modules_compute_what_the_simulation_does() {
         let rows = model.rows(texts.iter().map(Vec::as_slice)).expect("rows");
         let features = model.front_end.features(texts.iter().map(Vec::as_slice)).expect("features");
         let mut simulator = Simulator::new(plan);
-        for piece in [1, 3, 1 << 20] {
+        for pieces in ["bytes", "one piece", "pieces"] {
             for (k, text) in texts.iter().enumerate() {
                 simulator.run_real(&rows.row(k));
                 let words = features.words[k];
@@ -312,7 +329,7 @@ fn modules_compute_what_the_simulation_does() {
                 let mut expected: Vec<u8> = summary.iter().flat_map(|n| n.to_le_bytes()).collect();
                 expected.extend(plan.outputs.iter().flat_map(|o| simulator.value(o.value).bytes()));
                 let (head, rest) = found.split_at(expected.len());
-                assert_eq!(head, expected, "{}: text {k} ({} bytes) in pieces of {piece}", case.name, text.len());
+                assert_eq!(head, expected, "{}: text {k} ({} bytes) in {pieces}", case.name, text.len());
                 found = rest;
             }
         }

@@ -47,6 +47,55 @@ fn text() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(piece, 0..20).prop_map(|pieces| pieces.concat())
 }
 
+/// Any bytes that someone may send: the above; characters of every script, and of none; long words, with and without an end.
+fn anything() -> impl Strategy<Value = Vec<u8>> {
+    let characters = prop::collection::vec(any::<char>(), 0..40);
+    let piece = prop_oneof![
+        text(),
+        prop::collection::vec(any::<u8>(), 0..200),
+        characters.clone().prop_map(|c| c.into_iter().collect::<String>().into_bytes()),
+        // Characters cut anywhere.
+        (characters, any::<prop::sample::Index>()).prop_map(|(c, at)| {
+            let mut bytes = c.into_iter().collect::<String>().into_bytes();
+            bytes.truncate(at.index(bytes.len() + 1));
+            bytes
+        }),
+        prop::collection::vec(prop_oneof![0..0x20u8, Just(0x7F)], 0..20),
+        ("\\PC{1,3}", 1usize..200).prop_map(|(part, times)| part.repeat(times).into_bytes()),
+    ];
+    let pieces = prop::collection::vec(piece, 0..6).prop_map(|pieces| pieces.concat());
+    // Now and then ten kilobytes without a space.
+    prop_oneof![
+        9 => pieces,
+        1 => "[a-zé漢]{1,9}".prop_map(|part| part.repeat(10_240 / part.len() + 1).into_bytes()),
+    ]
+}
+
+/// The rows and the summary of a text that comes in pieces of these lengths, over and over.
+fn encoded<Z: Normalize, const PUNCTUATION: bool>(
+    tokenizer: impl Tokenizer<8>,
+    text: &[u8],
+    pieces: &[usize],
+) -> ([[i8; 3]; 4], Summary) {
+    let weight = std::array::from_fn(|f: usize| std::array::from_fn(|o| (f * 37 + o * 11) as i8));
+    let output = Clamp { zero_point: -1i8, min: -128, max: 127 };
+    let projection: Projection<i8, 96, 3> =
+        Projection { weight, bias: [5, -9, 0], multiplier: [1 << 28; 3], shift: 0, output, empty: [4, 5, 6] };
+    let mut rows = [[99; 3]; 4];
+    let mut encoder: Encoder<'_, Z, _, _, PUNCTUATION, 8, 3, 96, 3> = Encoder::new(&projection, tokenizer, &mut rows);
+    let mut rest = text;
+    for &length in pieces.iter().cycle() {
+        let (piece, behind) = rest.split_at(length.min(rest.len()));
+        encoder.push(piece);
+        rest = behind;
+        if rest.is_empty() {
+            break;
+        }
+    }
+    let summary = encoder.finish();
+    (rows, summary)
+}
+
 #[test]
 fn hashes_are_those_of_the_documentation() {
     // Computed from the formula by another implementation.
@@ -250,8 +299,30 @@ proptest! {
         prop_assert_eq!(found, expected);
     }
 
+    /// Whatever comes, and however it is cut: every text has one result, with both tokenizers.
     #[test]
-    fn no_text_panics_in_pieces_of_any_vocabulary(text in text(), states in prop::collection::vec(any::<u8>(), 0..90), common: [u8; COMMON]) {
+    fn a_text_in_pieces_is_the_text(text in anything(), mut pieces in prop::collection::vec(0usize..30, 1..9)) {
+        pieces.push(1);
+        let vocabulary = || WordPiece::<Mixed, 8, 12>::new(vocabulary(&STATES));
+        let all = [text.len()];
+        let whole = encoded::<Uncased, true>(WholeWords::<Mixed, 8>::new(), &text, &all);
+        prop_assert_eq!(encoded::<Uncased, true>(WholeWords::<Mixed, 8>::new(), &text, &pieces), whole);
+        prop_assert_eq!(encoded::<Uncased, true>(WholeWords::<Mixed, 8>::new(), &text, &[1]), whole);
+        let parts = encoded::<Uncased, true>(vocabulary(), &text, &all);
+        prop_assert_eq!(encoded::<Uncased, true>(vocabulary(), &text, &pieces), parts);
+        // Words are the same, whatever is made of them.
+        prop_assert_eq!(parts.1, whole.1);
+        let cased = encoded::<Cased, false>(vocabulary(), &text, &all);
+        prop_assert_eq!(encoded::<Cased, false>(vocabulary(), &text, &pieces), cased);
+        for ((rows, summary), found) in [(whole, words::<Uncased, true>(&text)), (cased, words::<Cased, false>(&text))] {
+            let (found, invalid) = (found.0.len() as u32, found.1);
+            prop_assert_eq!((summary.words, summary.cut, summary.invalid), (found.min(4), found.saturating_sub(4), invalid));
+            prop_assert!(rows[summary.words as usize..].iter().all(|row| *row == [4, 5, 6]));
+        }
+    }
+
+    #[test]
+    fn no_text_panics_in_pieces_of_any_vocabulary(text in anything(), states in prop::collection::vec(any::<u8>(), 0..90), common: [u8; COMMON]) {
         let projection = Projection {
             weight: [[1; 2]; 8], bias: [0; 2], multiplier: [1 << 30; 2], shift: 0,
             output: Clamp { zero_point: 0i8, min: -128, max: 127 },

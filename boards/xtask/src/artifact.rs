@@ -9,7 +9,7 @@ use tinymlp_codegen::data::{self, Rows};
 use tinymlp_codegen::plan::simulate::{Simulator, quantize};
 use tinymlp_codegen::plan::{Plan, Type, ValueId};
 use tinymlp_codegen::report::{Evaluation, Predicted, classes, evaluate};
-use tinymlp_codegen::text::{self, TextEvaluation, TextModel, Utterances};
+use tinymlp_codegen::text::{self, TextEvaluation, Utterances};
 use tinymlp_codegen::{Builder, Compiled};
 
 /// A model ready to be built into firmware, with the inputs to run and the outputs to expect.
@@ -160,8 +160,13 @@ pub fn simulate(files: &Files, builder: impl Fn(Builder) -> Builder, limit: Opti
     if limit == Some(0) {
         return Err(Error::new("--limit 0 leaves no row to run"));
     }
-    if let Some(model) = compiled.plan.text.clone() {
-        return simulate_texts(files, compiled, &model, limit);
+    if compiled.plan.text.is_some() {
+        if let Some(labels) = &files.labels {
+            let reason = "a text model's labels are the first column of its texts";
+            return Err(Error::new(format!("{}: {reason}", labels.display())));
+        }
+        let utterances = Utterances::load(&files.inputs).map_err(message)?.limited(limit.unwrap_or(usize::MAX));
+        return simulate_texts(compiled, &utterances);
     }
     let Compiled { graph, plan, module, .. } = &compiled;
     let rows = Rows::new(graph, &data::load(&files.inputs).map_err(message)?, &files.inputs).map_err(message)?;
@@ -201,23 +206,19 @@ pub fn simulate(files: &Files, builder: impl Fn(Builder) -> Builder, limit: Opti
     Ok(Simulated { artifact, rows, labels, classes: evaluated.classes, compiled })
 }
 
-/// [`simulate`] for a text model.
-fn simulate_texts(files: &Files, compiled: Compiled, model: &TextModel, limit: Option<usize>) -> Result<Simulated> {
-    if let Some(labels) = &files.labels {
-        let reason = "a text model's labels are the first column of its texts";
-        return Err(Error::new(format!("{}: {reason}", labels.display())));
-    }
+/// Runs texts through the host simulation of a text model.
+pub fn simulate_texts(compiled: Compiled, utterances: &Utterances) -> Result<Simulated> {
     let Compiled { graph, plan, module, .. } = &compiled;
-    let utterances = Utterances::load(&files.inputs).map_err(message)?.limited(limit.unwrap_or(usize::MAX));
+    let Some(model) = plan.text.as_deref() else { return Err(Error::new(format!("{} reads no text", module.name))) };
     let labelled = utterances.rows.iter().any(|row| row.label.is_some());
-    let evaluation = if labelled { Some(text::evaluate(graph, plan, model, &utterances, &mut |_| {})) } else { None };
+    let evaluation = if labelled { Some(text::evaluate(graph, plan, model, utterances, &mut |_| {})) } else { None };
     let evaluation = evaluation.transpose().map_err(message)?;
     let found = model.front_end.features(utterances.texts()).map_err(message)?;
     let rows = model.rows(utterances.texts()).map_err(message)?;
     let longest = utterances.texts().map(<[u8]>::len).max().unwrap_or_default();
     if longest > usize::from(u16::MAX) {
         let reason = format!("a text has {longest} bytes; boards get at most {}", u16::MAX);
-        return Err(Error::new(format!("{}: {reason}", files.inputs.display())));
+        return Err(Error::new(format!("{}: {reason}", utterances.file.display())));
     }
     let text_bytes = 2 + longest;
     let output_type = layout(plan, plan.outputs.iter().map(|o| (o.name.as_str(), o.value)));
@@ -233,6 +234,7 @@ fn simulate_texts(files: &Files, compiled: Compiled, model: &TextModel, limit: O
     let folder = workspace::target().join("generated").join(format!("{}-{}", module.name, std::process::id()));
     let path = compiled.write(&folder).map_err(message)?;
     let positions = model.front_end.positions;
+    let words = found.words.iter().map(|&words| words.min(positions)).sum();
     let artifact = Artifact {
         module: Module { path, type_name: module.type_name.clone(), text_bytes: Some(text_bytes) },
         rows: rows.len(),
@@ -242,7 +244,7 @@ fn simulate_texts(files: &Files, compiled: Compiled, model: &TextModel, limit: O
         output_type,
         evaluation: None,
         predicted: compiled.report.predicted.clone(),
-        texts: Some(Texts { words: found.words.iter().map(|&words| words.min(positions)).sum(), evaluation }),
+        texts: Some(Texts { words, evaluation }),
     };
     Ok(Simulated { artifact, rows, labels: None, classes: Vec::new(), compiled })
 }

@@ -12,7 +12,7 @@ use crate::workspace::{self, RunFolder};
 use serde::Serialize;
 use std::fmt::Write;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How to run.
@@ -163,27 +163,23 @@ pub fn run(board: &Board, artifact: &Artifact, options: Options) -> Result<Repor
     }
 }
 
+/// Builds the model's firmware alone and compares its answers with the host's: for tests, which need no figures.
+#[cfg(test)]
+pub fn compare(board: &Board, artifact: &Artifact, options: Options) -> Result<()> {
+    let folder = RunFolder::new(&board.name)?;
+    let (elf, Run { outputs, .. }) = emulated(folder.path(), board, artifact, Content::Model, options)?;
+    match (first_difference(artifact, &outputs), elf::inspect(&elf)?.forbidden.first()) {
+        (Some(difference), _) => Err(Error::new(format!("{} differs from the host: {difference}", board.name))),
+        (None, Some(Forbidden { symbol, reason })) => Err(Error::new(format!("{reason} on {}: {symbol}", board.name))),
+        (None, None) => Ok(()),
+    }
+}
+
 fn run_in(folder: &RunFolder, board: &Board, artifact: &Artifact, options: Options) -> Result<Report> {
     let folder = folder.path();
-    let elf = firmware::build(board, &artifact.module, Content::Model, options.opt, folder)?;
+    let (elf, Run { header, rows, outputs }) = emulated(folder, board, artifact, Content::Model, options)?;
     let empty = firmware::build(board, &artifact.module, Content::Empty, options.opt, folder)?;
     let (image, empty) = (elf::inspect(&elf)?, elf::inspect(&empty)?);
-
-    let inputs = folder.join(INPUTS);
-    fs::write(&inputs, &artifact.inputs).context(|| format!("cannot write {}", inputs.display()))?;
-    let Run { header, rows, outputs } = emulator::run(board, &elf, folder, options.limit)?;
-    let [input_bytes, output_bytes] = [&artifact.inputs, &artifact.outputs].map(|all| all.len() / artifact.rows);
-    let sizes = [header.input_bytes, header.output_bytes].map(|bytes| bytes as usize);
-    if sizes != [input_bytes, output_bytes] {
-        return Err(Error::new(format!(
-            "a row has {input_bytes} bytes of input and {output_bytes} of output, but the firmware's types have {} \
-             and {}",
-            sizes[0], sizes[1]
-        )));
-    }
-    if rows.len() != artifact.rows || outputs.len() != artifact.rows * output_bytes {
-        return Err(Error::new(format!("the firmware ran {} of {} rows", rows.len(), artifact.rows)));
-    }
     let instructions = Spread::of(rows.iter().map(|row| row.instructions));
     let front_end = artifact.texts.as_ref().map(|_| front_end(folder, board, artifact, options)).transpose()?;
     let cycles: Option<Vec<u64>> = rows.iter().map(|row| row.cycles).collect();
@@ -227,14 +223,39 @@ fn run_in(folder: &RunFolder, board: &Board, artifact: &Artifact, options: Optio
     })
 }
 
+/// Builds the firmware and runs the rows; gives its ELF file and what it did.
+fn emulated(
+    folder: &Path,
+    board: &Board,
+    artifact: &Artifact,
+    content: Content,
+    options: Options,
+) -> Result<(PathBuf, Run)> {
+    let elf = firmware::build(board, &artifact.module, content, options.opt, folder)?;
+    let inputs = folder.join(INPUTS);
+    fs::write(&inputs, &artifact.inputs).context(|| format!("cannot write {}", inputs.display()))?;
+    let run = emulator::run(board, &elf, folder, options.limit)?;
+    let Run { header, rows, outputs } = &run;
+    let [input_bytes, output_bytes] = [&artifact.inputs, &artifact.outputs].map(|all| all.len() / artifact.rows);
+    let sizes = [header.input_bytes, header.output_bytes].map(|bytes| bytes as usize);
+    if sizes != [input_bytes, output_bytes] {
+        return Err(Error::new(format!(
+            "a row has {input_bytes} bytes of input and {output_bytes} of output, but the firmware's types have {} \
+             and {}",
+            sizes[0], sizes[1]
+        )));
+    }
+    if rows.len() != artifact.rows || outputs.len() != artifact.rows * output_bytes {
+        return Err(Error::new(format!("the firmware ran {} of {} rows", rows.len(), artifact.rows)));
+    }
+    Ok((elf, run))
+}
+
 /// Instructions of a text model's front end, in the mean over the texts: a firmware of its own runs it.
 fn front_end(folder: &Path, board: &Board, artifact: &Artifact, options: Options) -> Result<f64> {
     let folder = folder.join("front-end");
     fs::create_dir_all(&folder).context(|| format!("cannot create {}", folder.display()))?;
-    let elf = firmware::build(board, &artifact.module, Content::FrontEnd, options.opt, &folder)?;
-    let inputs = folder.join(INPUTS);
-    fs::write(&inputs, &artifact.inputs).context(|| format!("cannot write {}", inputs.display()))?;
-    let rows = emulator::run(board, &elf, &folder, options.limit)?.rows;
+    let (_, Run { rows, .. }) = emulated(&folder, board, artifact, Content::FrontEnd, options)?;
     Ok(Spread::of(rows.iter().map(|row| row.instructions)).mean)
 }
 

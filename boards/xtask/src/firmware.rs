@@ -86,7 +86,10 @@ impl tinymlp::Model for Text {
 pub fn build(board: &Board, module: &Module, content: Content, opt: Opt, folder: &Path) -> Result<PathBuf> {
     let (text, model) = match module.text_bytes {
         Some(_) if board.target.starts_with("avr") => {
-            return Err(Error::new(format!("text models do not fit {}: their tables lie in RAM there", board.name)));
+            return Err(Error::too_big(format!(
+                "text models do not fit {}: their tables lie in RAM there",
+                board.name
+            )));
         }
         None => (String::new(), format!("generated::{}", module.type_name)),
         Some(bytes) => {

@@ -34,6 +34,7 @@ mod setup;
 mod simavr;
 mod steps;
 mod systick;
+mod text;
 mod uf2;
 mod workspace;
 
@@ -72,6 +73,8 @@ enum Subcommands {
     Bench(bench::Arguments),
     /// List the boards, what is installed for them and what can be emulated here.
     Boards(list::Arguments),
+    /// Measure the shipped text models on all emulated boards, and compare their answers to utterances with the host's.
+    Text(text::Arguments),
     /// Train, tune, approximate and measure the networks of the bespoke-MLP paper on its data sets.
     Paper(paper::Arguments),
     /// Compare the ways of choosing ranges on held-out calibration rows.
@@ -162,6 +165,7 @@ fn main() -> ExitCode {
         Subcommands::Flash(arguments) => flash::run(&arguments),
         Subcommands::Bench(arguments) => bench::run(&arguments),
         Subcommands::Boards(arguments) => list::run(&arguments),
+        Subcommands::Text(arguments) => text::run(&arguments),
         Subcommands::Paper(arguments) => paper::run(&arguments),
         Subcommands::CheckElf { elf } => check_elf(&elf),
         Subcommands::Observers => observers::run(),

@@ -74,30 +74,32 @@ def main():
     size = dict(buckets=SPEC["buckets"], window=SPEC["window"], width=WIDTH, blocks=BLOCKS)
     command = "cargo run -q --release -p tinymlp-codegen --features cli --"
     work = HERE / "small.npy"
-    buckets = torch.from_numpy(train.features(command, HERE / "small.train.tsv", SPEC, size, work))
+    buckets = train.features(command, HERE / "small.train.tsv", SPEC, size, work)
     work.unlink()
+    words = train.Words()
+    texts = train.padded(words.of(buckets, size["buckets"]), SPEC["positions"], train.NO_WORD)
+    table = words.table()
     intents = sorted(PATTERNS)
     tags = sorted({tag for row in rows for tag in row[2].split(" ")})
     intent = torch.tensor([intents.index(row[0]) for row in rows])
-    slots = torch.full(buckets.shape[:2], train.NO_WORD)
-    for k, row in enumerate(rows):
-        found = [tags.index(tag) for tag in row[2].split(" ")]
-        slots[k, : len(found)] = torch.tensor(found)
+    slots = [[tags.index(tag) for tag in row[2].split(" ")] for row in rows]
+    slots = train.padded(slots, SPEC["positions"], train.NO_TAG)
     model = train.Model(size, SPEC["positions"], len(intents), len(tags))
     optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
     for epoch in range(EPOCHS):
         total = 0.0
         for batch in torch.randperm(len(rows)).split(32):
-            found = model(buckets[batch])
+            found = model.seldom(texts[batch], table)
             loss = F.cross_entropy(found[0], intent[batch])
-            loss = loss + F.cross_entropy(found[1].transpose(1, 2), slots[batch], ignore_index=train.NO_WORD)
+            loss = loss + F.cross_entropy(found[1].transpose(1, 2), slots[batch], ignore_index=train.NO_TAG)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             total += loss.item()
     print(f"loss of the last epoch {total:.4f}")
     labels = dict(intent=intents, slots=tags)
-    export(model.mixer, model.weight.data[:-1], model.bias.data, SPEC, labels, HERE / "small.onnx")
+    weight = model.weight.data.reshape(-1, WIDTH)
+    export(model.mixer, weight, model.bias.data, SPEC, labels, HERE / "small.onnx")
 
 
 if __name__ == "__main__":

@@ -29,7 +29,10 @@ from torch import nn
 from export import export
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
-SIZES = {"x-small": dict(buckets=1024, window=0, width=64, blocks=2), "base": dict(buckets=1024, window=1, width=256, blocks=2)}
+SIZES = {
+    "x-small": dict(buckets=1024, window=0, width=64, blocks=2),
+    "base": dict(buckets=1024, window=1, width=256, blocks=2),
+}
 HASHES, HIDDEN = 64, 256
 # Files by split, whether there are slots, whether the text comes as tokens, words of the longest text kept.
 SETS = {
@@ -268,7 +271,8 @@ def train(options):
     model = Model(size, spec["positions"], len(targets.intents), len(targets.tags))
     mean = copy.deepcopy(model).requires_grad_(False)
     parameters = sum(p.numel() for p in model.parameters())
-    print(f"{options.set} {options.size}: {parameters} parameters, {len(targets.intents)} intents, {len(targets.tags)} tags", flush=True)
+    labels = f"{len(targets.intents)} intents, {len(targets.tags)} tags"
+    print(f"{options.set} {options.size}: {parameters} parameters, {labels}", flush=True)
     groups = [[p for p in model.parameters() if p.ndim >= 2], [p for p in model.parameters() if p.ndim < 2]]
     decays = [dict(params=group, weight_decay=decay) for group, decay in zip(groups, (0.01, 0.0))]
     optimizer = torch.optim.AdamW(decays, lr=options.rate)
@@ -335,7 +339,7 @@ if __name__ == "__main__":
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--rate", type=float, default=4e-3)
-    parser.add_argument("--unseen", type=float, default=0.05, help="share of words that have random features in training")
+    parser.add_argument("--unseen", type=float, default=0.05, help="share of words with random features in training")
     parser.add_argument("--swap", type=float, default=0.4, help="share of training rows whose slots change values")
     parser.add_argument("--share", type=float, default=1.0, help="share of the training rows that is used")
     parser.add_argument("--test", action="store_true", help="read the test split at the end")

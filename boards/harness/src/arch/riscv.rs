@@ -10,7 +10,7 @@ use core::ffi::c_void;
 /// What stack is painted by.
 pub type Word = u32;
 /// Stack that [`timed_call`] itself uses.
-pub const CALL_STACK: usize = 0;
+pub const CALL_STACK: usize = 16;
 
 // The machine has memory wherever a small chip has none. Physical memory protection takes it away again, so that
 // whatever leaves the board's memories faults as it would there: flash may be read and executed, RAM read and
@@ -83,30 +83,37 @@ pub fn stack_pointer() -> usize {
     sp
 }
 
-/// Instructions retired between setting the counter to 0 and reading it after one call: the call, everything until
-/// its return, and the reading.
+/// Instructions retired between reading the counter before one call and after it: the call, everything until its return,
+/// and the reading. The counter is not set to 0: in QEMU, its upper half then counts one too many where its lower half
+/// wraps. What it was lies on the stack, as RV32E has no register that a call keeps and an `asm!` may use.
 ///
 /// # Safety
 /// Calling `function` with these arguments is sound.
 #[inline(always)]
 pub unsafe fn timed_call(function: Function, arguments: Arguments) -> Span {
-    let (low, high): (u32, u32);
+    let (low, high, low_before, high_before): (u32, u32, u32, u32);
     // SAFETY: a call by the C calling convention with the registers that it may change declared. Memory is assumed
-    // to change. Only this module uses the counter.
+    // to change, the stack pointer is as before.
     unsafe {
         asm!(
-            "csrw minstreth, zero",
-            "csrw minstret, zero",
+            "addi sp, sp, -16",
+            "csrr t1, minstreth",
+            "sw t1, 0(sp)",
+            "csrr t1, minstret",
+            "sw t1, 4(sp)",
             "jalr t0",
             "csrr a0, minstret",
             "csrr a1, minstreth",
+            "lw t1, 4(sp)",
+            "lw t2, 0(sp)",
+            "addi sp, sp, 16",
             inout("a0") arguments.0 => low,
             inout("a1") arguments.1 => high,
             inout("a2") arguments.2 => _,
             inout("t0") function => _,
             out("ra") _,
-            out("t1") _,
-            out("t2") _,
+            out("t1") low_before,
+            out("t2") high_before,
             out("a3") _,
             out("a4") _,
             out("a5") _,
@@ -118,7 +125,9 @@ pub unsafe fn timed_call(function: Function, arguments: Arguments) -> Span {
             #[cfg(not(target_abi = "ilp32e"))] out("t6") _,
         );
     }
-    Span { ticks: u64::from(high) << 32 | u64::from(low), wrapped: false }
+    let [before, after] = [(high_before, low_before), (high, low)].map(|(h, l)| u64::from(h) << 32 | u64::from(l));
+    // The store behind the first reading is none of the call.
+    Span { ticks: after.wrapping_sub(before).wrapping_sub(1), wrapped: false }
 }
 
 /// Does nothing.

@@ -380,15 +380,20 @@ mod tests {
     }
 
     #[test]
-    fn an_emulated_board_answers_lines_as_the_host_does() {
-        let board = board::find("microbit").unwrap();
-        if !ready("the demo nlp", setup::require(&board)) {
-            return;
+    fn emulated_boards_answer_lines_as_the_host_does() {
+        for (board, size) in [("microbit", "x-small"), ("mps2-an386", "base")] {
+            let board = board::find(board).unwrap();
+            if ready("the demo nlp", setup::require(&board)) {
+                answers_lines_as_the_host_does(&board, size);
+            }
         }
-        let compiled = network("x-small");
-        let elf = firmware::build_demo(&board, Demo::Nlp, &Vec::new()).unwrap();
+    }
+
+    fn answers_lines_as_the_host_does(board: &Board, size: &str) {
+        let compiled = network(size);
+        let elf = firmware::build_demo(board, Demo::Nlp, &Vec::new()).unwrap();
         let lines: Vec<Vec<u8>> = SENTENCES.iter().map(|text| text.as_bytes().to_vec()).chain(strange()).collect();
-        let found = answers(&board, &elf, &lines);
+        let found = answers(board, &elf, &lines);
         let ended: Vec<Vec<u8>> = lines.iter().map(|line| [line, &b"\n"[..]].concat()).collect();
         assert_eq!(found, answers_here(&compiled, &ended));
         assert!(
@@ -422,7 +427,7 @@ mod tests {
 
     #[test]
     fn utterances_of_snips_are_answered_as_the_host_answers_them() {
-        let file = workspace::root().join("../shared/data/text/snips/test.tsv.gz");
+        let file = workspace::root().join("../shared/data/text/snips/valid.tsv.gz");
         let board = board::find("microbit").unwrap();
         if !file.is_file() {
             return not_run("the demo nlp on SNIPS", &format!("{} is not there", file.display()));
