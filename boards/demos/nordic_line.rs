@@ -17,7 +17,7 @@ const WAITING: usize = 256;
 const FIFO: usize = 6;
 
 /// A byte, or one that arrived broken.
-type Received = Result<u8, ErrorKind>;
+pub type Received = Result<u8, ErrorKind>;
 
 /// What waits.
 pub type Waiting = Queue<Received, WAITING>;
@@ -75,6 +75,24 @@ impl Port {
         uart.intenset.write(|w| w.rxdrdy().set().error().set());
         Self { uart, queue }
     }
+
+    /// What has arrived first.
+    pub fn take(&mut self) -> Option<Received> {
+        let received = self.queue.dequeue()?;
+        // There is room again.
+        self.uart.intenset.write(|w| w.rxdrdy().set().error().set());
+        Some(received)
+    }
+
+    /// Sleeps until an interrupt, unless something has arrived, or the other thing that ends the sleep has happened.
+    pub fn sleep_unless(&self, happened: impl FnOnce() -> bool) {
+        // An interrupt that comes after the look ends the sleep as well, and is served behind it.
+        critical_section::with(|_| {
+            if !self.queue.ready() && !happened() {
+                cortex_m::asm::wfi();
+            }
+        });
+    }
 }
 
 impl ErrorType for Port {
@@ -85,18 +103,11 @@ impl Read for Port {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, ErrorKind> {
         let Some(first) = buffer.first_mut() else { return Ok(0) };
         loop {
-            if let Some(received) = self.queue.dequeue() {
-                // There is room again.
-                self.uart.intenset.write(|w| w.rxdrdy().set().error().set());
+            if let Some(received) = self.take() {
                 *first = received?;
                 return Ok(1);
             }
-            // An interrupt that comes after the look at the queue ends the sleep as well, and is served behind it.
-            critical_section::with(|_| {
-                if !self.queue.ready() {
-                    cortex_m::asm::wfi();
-                }
-            });
+            self.sleep_unless(|| false);
         }
     }
 }

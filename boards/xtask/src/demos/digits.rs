@@ -1,17 +1,19 @@
 //! The demo `digits`: images over a serial line, some of them broken on the way.
 
-use super::{play, say_cost};
-use crate::board::{Board, Demo};
+use super::machine::Machine;
+use super::{play, say_cost, say_size};
+use crate::board::{Board, Demo, Emulator};
 use crate::demo::{Digit, draw};
 use crate::error::{Context, Error, Result};
+use crate::firmware;
 use crate::flash::open_serial;
 use crate::out::{out, outln};
 use crate::rp2040js::{Played, Recording};
 use crate::workspace;
 use embedded_io::{ErrorKind, ErrorType};
 use std::io::{Read, Write};
-use std::path::Path;
-use std::sync::mpsc;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
 use tinymlp_codegen::data::{self, Rows};
@@ -29,6 +31,8 @@ const SHOWN: usize = 6;
 const BAUD: u32 = 115_200;
 /// Milliseconds of silence that end a frame, with a good deal to spare.
 const PAUSE: u16 = 100;
+/// Longest that an emulator may take for an answer.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// What a reply is.
 type Reply = Result<Answer, Fault>;
 
@@ -135,20 +139,46 @@ pub fn answered(board: &Board, script: &[u16]) -> Result<Played> {
     play(board, Demo::Digits, &Vec::new(), Recording::Serial, script)
 }
 
+/// What a board in QEMU answers, which knows no pauses: one lasts until this machine's answer to all before it is there.
+fn answered_in_qemu(board: &Board, elf: &Path, images: &Images, script: &[u16]) -> Result<Vec<u8>> {
+    let mut machine = Machine::start(board, elf)?;
+    let (mut writer, reader) = machine.line()?;
+    let receiver = bytes_of(reader);
+    let mut received = Vec::new();
+    let mut sent = 0;
+    for piece in script.split_inclusive(|&number| number > 255) {
+        sent += piece.len();
+        let bytes: Vec<u8> = piece.iter().filter_map(|&number| u8::try_from(number).ok()).collect();
+        writer.write_all(&bytes).and_then(|()| writer.flush()).context(|| "the emulator takes nothing".into())?;
+        while received.len() < images.answered_here(&script[..sent]).len() {
+            let byte = receiver.recv_timeout(PATIENCE);
+            received.push(byte.map_err(|_| Error::new(format!("{} does not answer a frame", board.name)))?);
+        }
+    }
+    Ok(received)
+}
+
 /// Runs the demo on an emulated board.
 pub fn emulated(board: &Board) -> Result<()> {
     let images = Images::load()?;
     let script = images.script();
     outln!("Sending {} images and {} broken frames to {}", images.images.len(), images.images.len() / 9, board.name);
-    let played = answered(board, &script)?;
-    if played.sent != images.answered_here(&script) {
+    let (mut played, mut elf) = (None, PathBuf::new());
+    let sent = match board.emulator {
+        Some(Emulator::Qemu(_)) => {
+            elf = firmware::build_demo(board, Demo::Digits, &Vec::new())?;
+            answered_in_qemu(board, &elf, &images, &script)?
+        }
+        _ => played.insert(answered(board, &script)?).sent.clone(),
+    };
+    if sent != images.answered_here(&script) {
         return Err(Error::new(format!("{} does not answer what the host answers", board.name)));
     }
-    let mut sent = played.sent.as_slice();
+    let mut sent = sent.as_slice();
     let replies: Vec<Reply> = std::iter::from_fn(|| frame::take_reply(&mut sent)).collect();
     show(&images, &replies);
     outln!("Every answer is the host's.");
-    say_cost(&played)
+    played.as_ref().map_or_else(|| say_size(&elf), say_cost)
 }
 
 fn show(images: &Images, replies: &[Reply]) {
@@ -169,22 +199,17 @@ fn show(images: &Images, replies: &[Reply]) {
 }
 
 /// Sends the images to a board at a serial port, each when the one before it is answered.
-pub fn over(port: &Path) -> Result<()> {
+pub fn over(board: &Board, port: &Path) -> Result<()> {
     let images = Images::load()?;
     let mut line = open_serial(port, BAUD)?;
-    let mut reader = line.try_clone().context(|| format!("cannot share {}", port.display()))?;
-    let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || {
-        let mut byte = [0];
-        while reader.read_exact(&mut byte).is_ok() && sender.send(byte[0]).is_ok() {}
-    });
+    let receiver = bytes_of(line.try_clone().context(|| format!("cannot share {}", port.display()))?);
     let mut replies = Vec::new();
     for (pixels, _) in &images.images {
         line.write_all(&frame::request(pixels)).context(|| format!("cannot write to {}", port.display()))?;
         let mut received = Vec::new();
         let reply = loop {
             let byte = receiver.recv_timeout(Duration::from_secs(1));
-            received.push(byte.map_err(|_| silent(port))?);
+            received.push(byte.map_err(|_| silent(board, port))?);
             if let Some(reply) = frame::take_reply(&mut received.as_slice()) {
                 break reply;
             }
@@ -195,12 +220,24 @@ pub fn over(port: &Path) -> Result<()> {
     Ok(())
 }
 
-fn silent(port: &Path) -> Error {
-    Error::new(format!(
-        "nothing answers at {}: flash the demo (cargo xtask demo digits --flash), and connect GP0 to the adapter's RX and GP1 \
-         to its TX",
-        port.display()
-    ))
+fn silent(board: &Board, port: &Path) -> Error {
+    let name = &board.name;
+    let connect = match name.as_str() {
+        "rp2040" => "connect GP0 to the adapter's RX and GP1 to its TX",
+        _ => "name its port: it has a serial line of its own, by USB",
+    };
+    let flash = format!("flash the demo (cargo xtask demo digits --flash --board {name})");
+    Error::new(format!("nothing answers at {}: {flash}, and {connect}", port.display()))
+}
+
+/// Bytes as they come, until the other end closes.
+fn bytes_of(mut reader: impl Read + Send + 'static) -> Receiver<u8> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let mut byte = [0];
+        while reader.read_exact(&mut byte).is_ok() && sender.send(byte[0]).is_ok() {}
+    });
+    receiver
 }
 
 #[cfg(test)]
@@ -211,11 +248,7 @@ mod tests {
     use crate::setup;
 
     #[test]
-    fn an_emulated_board_answers_every_frame_as_the_host_does() {
-        let board = board::find("rp2040").unwrap();
-        if !ready("the demo digits", setup::require(&board)) {
-            return;
-        }
+    fn emulated_boards_answer_every_frame_as_the_host_does() {
         let images = Images::load().unwrap();
         let script = images.script();
         let expected = images.answered_here(&script);
@@ -224,9 +257,18 @@ mod tests {
         let faults: Vec<_> = replies.iter().filter_map(|reply| reply.err()).collect();
         assert_eq!(faults, [Fault::Checksum, Fault::Length, Fault::NoStart, Fault::Silence]);
         assert_eq!(replies.len(), IMAGES + faults.len());
-        let played = answered(&board, &script).unwrap();
-        assert_eq!(played.sent, expected);
-        // It sleeps between bytes.
-        assert!(played.awake < 0.2, "{}", played.awake);
+
+        let board = board::find("rp2040").unwrap();
+        if ready("the demo digits on a Pico", setup::require(&board)) {
+            let played = answered(&board, &script).unwrap();
+            assert_eq!(played.sent, expected);
+            // It sleeps between bytes.
+            assert!(played.awake < 0.2, "{}", played.awake);
+        }
+        let board = board::find("microbit").unwrap();
+        if ready("the demo digits on a micro:bit", setup::require(&board)) {
+            let elf = firmware::build_demo(&board, Demo::Digits, &Vec::new()).unwrap();
+            assert_eq!(answered_in_qemu(&board, &elf, &images, &script).unwrap(), expected);
+        }
     }
 }

@@ -3,6 +3,7 @@
 
 pub mod anomaly;
 pub mod digits;
+mod machine;
 pub mod motion;
 pub mod nlp;
 
@@ -14,7 +15,7 @@ use crate::rp2040js::{self, Played, Recording};
 use crate::workspace::RunFolder;
 use crate::{demo, elf, firmware, flash, setup};
 use clap::Args;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Where a demo runs, if not told.
@@ -57,7 +58,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     board.demo(demo)?;
     if let Some(port) = &arguments.port {
         return match demo {
-            Demo::Digits => digits::over(port),
+            Demo::Digits => digits::over(&board, port),
             Demo::Nlp => nlp::over(port),
             Demo::Motion | Demo::Anomaly => {
                 Err(Error::new(format!("the demo {} takes nothing from a serial port", demo.name())))
@@ -97,7 +98,7 @@ fn environment(files: Option<&Files>) -> Environment {
 fn is_emulated(board: &Board, demo: Demo) -> bool {
     match board.emulator {
         Some(Emulator::Rp2040js(_)) => demo != Demo::Nlp,
-        Some(Emulator::Qemu(_)) => demo == Demo::Nlp,
+        Some(Emulator::Qemu(_)) => matches!(demo, Demo::Nlp | Demo::Digits),
         _ => false,
     }
 }
@@ -112,9 +113,15 @@ fn play(board: &Board, demo: Demo, environment: &Environment, kind: Recording, n
 /// What it cost to run so.
 fn say_cost(played: &Played) -> Result<()> {
     let Played { seconds, awake, elf, .. } = played;
+    say_size(elf)?;
+    outln!("{seconds:.1} s of the board's time, of which the processor was awake {:.2} %", 100.0 * awake);
+    Ok(())
+}
+
+/// What the firmware takes.
+fn say_size(elf: &Path) -> Result<()> {
     let image = elf::inspect(elf)?;
     outln!("{} B of flash and {} B of RAM without the stack, with everything", image.flash_bytes, image.ram_bytes);
-    outln!("{seconds:.1} s of the board's time, of which the processor was awake {:.2} %", 100.0 * awake);
     Ok(())
 }
 
@@ -143,7 +150,7 @@ mod tests {
         for board in board::all().unwrap().iter().filter(|board| !board.demos.is_empty()) {
             let own = board.demo(board.demos[0]).unwrap();
             for file in ["memory.x", ".cargo/config.toml"] {
-                let read = |folder: &std::path::Path| fs::read_to_string(folder.join(file)).unwrap();
+                let read = |folder: &Path| fs::read_to_string(folder.join(file)).unwrap();
                 assert_eq!(read(&own), read(board.folders().last().unwrap()), "{file} of the demos on {}", board.name);
             }
             if !ready("demos", setup::require_target(board)) {
@@ -171,7 +178,10 @@ mod tests {
 
     #[test]
     fn a_board_without_the_demo_is_told_which_have_it() {
-        let message = board::find("microbit").unwrap().demo(Demo::Digits).unwrap_err().to_string();
-        assert!(message.contains("digits") && message.contains("microbit") && message.ends_with("rp2040"), "{message}");
+        let message = board::find("microbit").unwrap().demo(Demo::Anomaly).unwrap_err().to_string();
+        assert!(
+            message.contains("anomaly") && message.contains("microbit") && message.ends_with("rp2040"),
+            "{message}"
+        );
     }
 }

@@ -3,14 +3,15 @@
 //! What is typed goes to the board as it is, which does the rest: the terminal's own echo and editing are off meanwhile.
 //! Lines from a pipe are sent one at a time, each when the one before it is answered, so that no board loses any.
 
-use crate::board::{Board, Demo, Emulator};
+use super::machine::Machine;
+use crate::board::{Board, Demo};
 use crate::error::{Context, Error, Result};
 use crate::firmware;
 use crate::flash::open_serial;
 use crate::setup;
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
@@ -29,9 +30,9 @@ pub fn emulated(board: &Board) -> Result<()> {
     }
     setup::require(board)?;
     let elf = firmware::build_demo(board, Demo::Nlp, &Vec::new())?;
-    let mut emulator = Machine::start(board, &elf)?;
-    let line = emulator.line()?;
-    talk(line, &format!("the assistant on an emulated {}", board.description))
+    let mut machine = Machine::start(board, &elf)?;
+    let (writer, reader) = machine.line()?;
+    talk(Line::new(writer, reader), &format!("the assistant on an emulated {}", board.description))
 }
 
 /// Talks to a board that has been flashed, at a serial port.
@@ -63,35 +64,6 @@ fn talk(mut line: Line, who: &str) -> Result<()> {
         if io::stdout().write_all(&[&answer[..], b"\n"].concat()).and_then(|()| io::stdout().flush()).is_err() {
             return Ok(());
         }
-    }
-}
-
-/// A running emulator. It ends with this.
-struct Machine(Child);
-
-impl Machine {
-    fn start(board: &Board, elf: &Path) -> Result<Self> {
-        let Some(Emulator::Qemu(qemu)) = &board.emulator else {
-            return Err(Error::new(format!("the serial line of {} cannot be typed at in its emulator", board.name)));
-        };
-        let mut command = Command::new(&qemu.tool.program);
-        command.args(["-M", &qemu.machine, "-display", "none", "-monitor", "none", "-serial", "stdio", "-kernel"]);
-        let child = command.arg(elf).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
-        Ok(Self(child.context(|| format!("cannot run {}", qemu.tool.program))?))
-    }
-
-    /// Its serial line; once.
-    fn line(&mut self) -> Result<Line> {
-        let ends = self.0.stdin.take().zip(self.0.stdout.take());
-        let (writer, reader) = ends.ok_or_else(|| Error::new("the emulator's line is in use"))?;
-        Ok(Line::new(writer, reader))
-    }
-}
-
-impl Drop for Machine {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }
 
@@ -346,7 +318,8 @@ mod tests {
     /// The answers to lines, of an emulated board.
     fn answers(board: &Board, elf: &Path, lines: &[Vec<u8>]) -> Vec<String> {
         let mut machine = Machine::start(board, elf).unwrap();
-        let mut line = machine.line().unwrap();
+        let (writer, reader) = machine.line().unwrap();
+        let mut line = Line::new(writer, reader);
         line.ask_for_lines().unwrap();
         lines.iter().map(|text| String::from_utf8(line.answer(text.clone()).unwrap()).unwrap()).collect()
     }
@@ -415,7 +388,8 @@ mod tests {
         let elf = firmware::build_demo(&board, Demo::Nlp, &Vec::new()).unwrap();
         let script = b"play  miles\x17jazzz\x7f\rwrong\x03\x1b[A\xe2\x82\x7f\x7fwill it rain in oslo\r\n\r\x07\x04";
         let mut machine = Machine::start(&board, &elf).unwrap();
-        let mut line = machine.line().unwrap();
+        let (writer, reader) = machine.line().unwrap();
+        let mut line = Line::new(writer, reader);
         for piece in script.chunks(3) {
             line.send(piece).unwrap();
         }
