@@ -93,7 +93,8 @@ fn judge(status: ExitStatus, messages: &str) -> Result<()> {
                 .into()
         }
         Some(Failure::StackOverflow) => {
-            "the stack ran out of its memory: an inference used all that the statics leave free".into()
+            let message = "the stack ran out of its memory: an inference used all that the statics leave free";
+            return Err(Error::stack_overflow(message));
         }
         Some(Failure::Panic) => "the firmware panicked".into(),
         Some(Failure::OpenInputs) => "the firmware found no inputs.bin".into(),

@@ -2,11 +2,18 @@
 
 use std::fmt;
 
-/// A message. The one kind that something in xtask reacts to is a model that a board has no room for.
+/// A message, and what something in xtask reacts to.
 #[derive(Debug)]
 pub struct Error {
     message: String,
-    too_big: bool,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    TooBig,
+    StackOverflow,
+    Other,
 }
 
 /// The result of everything here that can fail.
@@ -15,17 +22,27 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// An error with this message.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), too_big: false }
+        Self { message: message.into(), kind: Kind::Other }
     }
 
     /// An error that says which memory of a board is too small for a model.
     pub fn too_big(message: impl Into<String>) -> Self {
-        Self { message: message.into(), too_big: true }
+        Self { message: message.into(), kind: Kind::TooBig }
     }
 
-    /// Whether a model does not fit a board.
+    /// An error that says that a firmware had no room for its stack, which only a run shows.
+    pub fn stack_overflow(message: impl Into<String>) -> Self {
+        Self { message: message.into(), kind: Kind::StackOverflow }
+    }
+
+    /// Whether a model does not fit a board: its firmware was not linked.
     pub fn is_too_big(&self) -> bool {
-        self.too_big
+        self.kind == Kind::TooBig
+    }
+
+    /// Whether a firmware ran out of stack.
+    pub fn is_stack_overflow(&self) -> bool {
+        self.kind == Kind::StackOverflow
     }
 
     /// The same error with more to say.

@@ -84,8 +84,8 @@ impl Rows {
 
 /// Calls a function for every `T` of `C` columns, which it gets and gives as rows. `C` is a multiple of `T`.
 ///
-/// A fully connected layer over columns ([`GemmColumns`](super::GemmColumns)) is one over the rows of the tile, for which every core has a
-/// kernel. Only what comes in and goes out at the ends of a chain of layers is transposed.
+/// A fully connected layer over columns ([`GemmColumns`](super::GemmColumns)) is one over the rows of the tile, for which
+/// every core has a kernel. Only what comes in and goes out at the ends of a chain of layers is transposed.
 #[derive(Clone, Copy, Debug)]
 pub struct Columns;
 

@@ -49,7 +49,7 @@ pub struct Arguments {
 }
 
 /// The file of figures.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Record {
     /// The compiler, on which figures of boards depend.
     pub rustc: String,

@@ -131,7 +131,9 @@ fn board(text: &mut String, sets: &[(&Set, Vec<&Trial>)], core: &str) {
     for (set, trial) in &measured {
         let mut cells = vec![set.title.to_owned()];
         for name in &names {
-            cells.push(on_core(trial, name).map_or("-".into(), |found| {
+            let too_big = named(trial, name).is_some_and(|design| design.too_big.iter().any(|other| other == core));
+            let missing = if too_big { "does not fit" } else { "-" };
+            cells.push(on_core(trial, name).map_or(missing.into(), |found| {
                 let [instructions, flash, ram] = found.figures().map(|figure| grouped(figure.round().max(0.0) as u64));
                 let mark = if found.straight_line { "" } else { " (tables)" };
                 format!("{instructions}, {flash}, {ram}{mark}")
@@ -179,6 +181,7 @@ mod tests {
                 flash_bytes: 1000,
                 ram_bytes: 40,
             }],
+            too_big: Vec::new(),
         };
         let names = names(&OBJECTIVES);
         let designs = names.iter().enumerate().map(|(k, name)| design(name, 600 / (k + 1), 400.0 / (k + 1) as f64));
@@ -198,6 +201,11 @@ mod tests {
             rows: 1,
             trials: vec![trial(1), trial(2)],
         };
+        let mut deep = record.clone();
+        let powers = &mut deep.trials[0].designs[1];
+        (powers.boards, powers.too_big) = (Vec::new(), vec!["rv32ec".into()]);
+        let text = markdown(&deep);
+        assert!(text.contains("| seeds | 400, 1,000, 40 (tables) | does not fit | 67,"), "{text}");
         let text = markdown(&record);
         assert!(text.contains("| seeds | 7-3-3 | - | 85.0 ± 7.1 | 90.0 ± 0.0 |"), "{text}");
         assert!(text.contains("90.0 ± 0.0 (2 of 2 above the budget)"), "{text}");

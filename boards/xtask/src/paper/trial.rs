@@ -66,6 +66,9 @@ pub struct Design {
     pub adders_signed: usize,
     /// Measured on boards.
     pub boards: Vec<Measured>,
+    /// Cores of boards that have no room for it, its stack included.
+    #[serde(default)]
+    pub too_big: Vec<String>,
 }
 
 /// What a board says.
@@ -312,7 +315,8 @@ impl Bench {
     /// Runs a design on the boards that it did not run on yet, in whichever emission is predicted to be better there.
     pub fn measure(&self, folder: &Path, design: &mut Design) -> Result<()> {
         for board in &self.boards {
-            if design.boards.iter().any(|measured| measured.core == board.core) {
+            if design.boards.iter().any(|measured| measured.core == board.core) || design.too_big.contains(&board.core)
+            {
                 continue;
             }
             let files = design.files(folder);
@@ -321,7 +325,13 @@ impl Bench {
             let options = Options { opt: Opt::Speed, limit: Duration::from_secs(600) };
             let report = emulate::run(board, &simulated.artifact, options);
             artifact::discard(&simulated.artifact)?;
-            let report = report?;
+            let report = match report {
+                Err(error) if error.is_too_big() || error.is_stack_overflow() => {
+                    design.too_big.push(board.core.clone());
+                    continue;
+                }
+                report => report?,
+            };
             report.verdict()?;
             let layers = &simulated.compiled.report.layers;
             design.boards.push(Measured {

@@ -7,19 +7,17 @@
 #![no_std]
 #![no_main]
 
-#[path = "../../../nordic_line.rs"]
-mod line;
+#[path = "../serial.rs"]
+mod serial;
 
 use core::sync::atomic::{AtomicBool, Ordering};
 use cortex_m::peripheral::NVIC;
 use embedded_io::{ErrorKind, ErrorType, Read, Write};
-use hal::clocks::Clocks;
-use hal::gpio::{Level, p0};
 use hal::pac::{self, interrupt};
 use hal::timer::{OneShot, Timer};
-use line::Waiting;
 use nrf51_hal as hal;
 use panic_probe as _;
+use serial::Waiting;
 use tinymlp::Scratch;
 use tinymlp_demos::digits::Server;
 
@@ -38,7 +36,7 @@ static SILENT: AtomicBool = AtomicBool::new(false);
 
 #[interrupt]
 fn UART0() {
-    line::arrived();
+    serial::arrived();
 }
 
 #[interrupt]
@@ -50,7 +48,7 @@ fn TIMER0() {
 
 /// The serial line as the server wants it: reading sleeps until there is something, and times out within a frame.
 struct Port {
-    line: line::Port,
+    line: serial::Port,
     timer: Timer<pac::TIMER0, OneShot>,
 }
 
@@ -104,18 +102,10 @@ fn main() -> ! {
     static mut WAITING: Waiting = Waiting::new();
     static mut SCRATCH: network::Scratch = network::Scratch::NEW;
     let Some(chip) = pac::Peripherals::take() else { panic!() };
-    // The crystal: the internal oscillator is off by up to 6 %, too much for a serial line.
-    Clocks::new(chip.CLOCK).enable_ext_hfosc();
-    let pins = p0::Parts::new(chip.GPIO);
-    let sends = pins.p0_24.into_push_pull_output(Level::High).degrade();
-    let receives = pins.p0_25.into_floating_input().degrade();
-    // SAFETY: pins that are set up for it.
-    chip.UART0.pseltxd.write(|w| unsafe { w.bits(sends.pin().into()) });
-    // SAFETY: likewise.
-    chip.UART0.pselrxd.write(|w| unsafe { w.bits(receives.pin().into()) });
     let mut timer = Timer::one_shot(chip.TIMER0);
     timer.enable_interrupt();
-    let mut port = Port { line: line::Port::start(chip.UART0, WAITING), timer };
+    let line = serial::start(chip.CLOCK, chip.GPIO, chip.UART0, WAITING);
+    let mut port = Port { line, timer };
     // SAFETY: the handler is above, and what it uses is in place.
     unsafe { NVIC::unmask(pac::Interrupt::UART0) };
     let mut server = Server::new(network::LEVELS, |input, scores| network::infer(input, SCRATCH, scores));

@@ -7,16 +7,14 @@
 #![no_std]
 #![no_main]
 
-#[path = "../../../nordic_line.rs"]
-mod line;
+#[path = "../serial.rs"]
+mod serial;
 
 use cortex_m::peripheral::NVIC;
-use hal::clocks::Clocks;
-use hal::gpio::{Level, p0};
 use hal::pac::{self, interrupt};
-use line::{Port, Waiting};
 use nrf51_hal as hal;
 use panic_probe as _;
+use serial::Waiting;
 use tinymlp_demos::nlp::Assistant;
 use tinymlp_demos::text_network;
 
@@ -33,7 +31,7 @@ text_network!(
 
 #[interrupt]
 fn UART0() {
-    line::arrived();
+    serial::arrived();
 }
 
 #[cortex_m_rt::entry]
@@ -41,16 +39,7 @@ fn main() -> ! {
     static mut WAITING: Waiting = Waiting::new();
     static mut MIXER: Mixer = Mixer::NEW;
     let Some(chip) = pac::Peripherals::take() else { panic!() };
-    // The crystal: the internal oscillator is off by up to 6 %, too much for a serial line.
-    Clocks::new(chip.CLOCK).enable_ext_hfosc();
-    let pins = p0::Parts::new(chip.GPIO);
-    let sends = pins.p0_24.into_push_pull_output(Level::High).degrade();
-    let receives = pins.p0_25.into_floating_input().degrade();
-    // SAFETY: pins that are set up for it.
-    chip.UART0.pseltxd.write(|w| unsafe { w.bits(sends.pin().into()) });
-    // SAFETY: likewise.
-    chip.UART0.pselrxd.write(|w| unsafe { w.bits(receives.pin().into()) });
-    let mut port = Port::start(chip.UART0, WAITING);
+    let mut port = serial::start(chip.CLOCK, chip.GPIO, chip.UART0, WAITING);
     // SAFETY: the handler is above, and what it uses is in place.
     unsafe { NVIC::unmask(pac::Interrupt::UART0) };
     let mut assistant = Assistant::new();
