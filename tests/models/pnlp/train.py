@@ -89,12 +89,17 @@ class Split:
         path = data / f"{name}.tsv.gz"
         rows = [line.split("\t") for line in gzip.open(path, "rt", encoding="utf-8").read().split("\n")[:-1]]
         found = features(tinymlp, path, spec, size, work / (name.replace("/", "_") + ".npy"))
-        self.words = words.of(found, size["buckets"])
-        self.intents = [row[0] for row in rows]
-        self.tags = [row[2].split(" ") for row in rows] if spec["slots"] else None
-        if spec["slots"]:
-            for k, (tags, text) in enumerate(zip(self.tags, self.words)):
-                assert min(len(tags), spec["positions"]) == len(text), (path, k, rows[k])
+        texts = words.of(found, size["buckets"])
+        tags = [row[2].split(" ") for row in rows] if spec["slots"] else None
+        # A token that is nothing but an accent is no word: its row's tags have no words to be of.
+        fit = lambda k: tags is None or min(len(tags[k]), spec["positions"]) == len(texts[k])
+        kept = [k for k in range(len(rows)) if fit(k)]
+        self.lost = len(rows) - len(kept)
+        if self.lost:
+            print(f"{path}: {self.lost} rows left out, whose tags are not one a word", flush=True)
+        self.words = [texts[k] for k in kept]
+        self.intents = [rows[k][0] for k in kept]
+        self.tags = [tags[k] for k in kept] if spec["slots"] else None
 
 
 class Block(nn.Module):
@@ -186,10 +191,10 @@ def spans(tags):
 class Swap:
     """Gives slots the values that other rows have for them: a new text with its tags."""
 
-    def __init__(self, split, share, generator):
+    def __init__(self, split, rows, share, generator):
         self.share, self.generator = share, generator
         self.values = {}
-        for text, tags in zip(split.words, split.tags):
+        for text, tags in [(split.words[k], split.tags[k]) for k in rows]:
             for start, end, name in spans(tags[: len(text)]):
                 self.values.setdefault(name, set()).add(tuple(text[start:end]))
         self.values = {name: sorted(found) for name, found in self.values.items()}
@@ -237,7 +242,8 @@ class Targets:
 
 
 def score(model, split, table, targets, batch=512):
-    """Shares of texts: right intent, all tags right, both. Texts that are cut have tags that nothing can find."""
+    """Shares of texts: right intent, all tags right, both. Texts that are cut have tags that nothing can find; rows that
+    were left out are wrong."""
     model.eval()
     words, intents = padded(split.words, targets.positions, NO_WORD), targets.intent(split.intents)
     right = {"intent": 0, "slots": 0, "exact": 0}
@@ -252,7 +258,7 @@ def score(model, split, table, targets, batch=512):
                 slots = ((out[1].argmax(2) == tags) | (tags == NO_TAG)).all(1) & ~cut
                 right["slots"] += int(slots.sum())
                 right["exact"] += int((slots & intent).sum())
-    return {name: right[name] / len(words) for name in (right if targets.tags else ["intent"])}
+    return {name: right[name] / (len(words) + split.lost) for name in (right if targets.tags else ["intent"])}
 
 
 def train(options):
@@ -267,7 +273,7 @@ def train(options):
     order = list(range(len(first.words)))
     chosen.shuffle(order)
     order = order[: max(1, round(options.share * len(order)))]
-    swap = Swap(first, options.swap, chosen) if spec["slots"] else None
+    swap = Swap(first, order, options.swap, chosen) if spec["slots"] else None
     model = Model(size, spec["positions"], len(targets.intents), len(targets.tags))
     mean = copy.deepcopy(model).requires_grad_(False)
     parameters = sum(p.numel() for p in model.parameters())
