@@ -139,6 +139,19 @@ pub struct Files {
     pub labels: Option<PathBuf>,
 }
 
+impl Files {
+    /// The digits model with its test set: what runs where no model is named.
+    pub fn digits() -> Self {
+        let file = |name: &str| workspace::root().join("tests/models/digits").join(name);
+        Self {
+            model: file("model.onnx"),
+            calibration: file("calibration.npy"),
+            inputs: file("test_x.npy"),
+            labels: Some(file("test_y.npy")),
+        }
+    }
+}
+
 /// A compiled model with its inputs run through the host simulation.
 #[derive(Debug)]
 pub struct Simulated {

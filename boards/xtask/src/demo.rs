@@ -6,7 +6,7 @@ use crate::emulate::{self, Options};
 use crate::error::Result;
 use crate::firmware::Opt;
 use crate::out::{out, outln};
-use crate::{setup, workspace};
+use crate::setup;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -32,14 +32,7 @@ pub fn run() -> Result<()> {
     outln!("Setting up");
     let boards = BOARDS.map(board::find).into_iter().collect::<Result<Vec<_>>>()?;
     setup::install(&boards)?;
-    let folder = workspace::root().join("tests/models/digits");
-    let file = |name: &str| folder.join(name);
-    let files = Files {
-        model: file("model.onnx"),
-        calibration: file("calibration.npy"),
-        inputs: file("test_x.npy"),
-        labels: Some(file("test_y.npy")),
-    };
+    let files = Files::digits();
     let mut reports = Vec::new();
     let mut last = None;
     for board in &boards {

@@ -94,17 +94,17 @@ enum Subcommands {
 struct Emulate {
     /// Name of the board: see `cargo xtask boards`.
     board: String,
-    /// The model file.
-    #[arg(long, required_unless_present = "fixture")]
+    /// The model file; digits with its test set, if not given.
+    #[arg(long, requires_all = ["calibration", "inputs"])]
     model: Option<PathBuf>,
     /// Representative inputs, for quantization.
-    #[arg(long, required_unless_present = "fixture")]
+    #[arg(long, requires = "model")]
     calibration: Option<PathBuf>,
     /// Inputs to run.
-    #[arg(long, required_unless_present = "fixture")]
+    #[arg(long, requires = "model")]
     inputs: Option<PathBuf>,
     /// The right answers.
-    #[arg(long)]
+    #[arg(long, requires = "model")]
     labels: Option<PathBuf>,
     /// How ranges are chosen: min-max, mse, percentile or percentile=99.9.
     #[arg(long, default_value = "min-max")]
@@ -187,12 +187,15 @@ fn emulate(arguments: &Emulate) -> Result<()> {
     let report = match &arguments.fixture {
         Some(name) => emulate::run(&board, &fixture::named(name, arguments.limit.unwrap_or(100))?, options)?,
         None => {
-            let file = |path: &Option<PathBuf>| path.clone().unwrap_or_default();
-            let files = Files {
-                model: file(&arguments.model),
-                calibration: file(&arguments.calibration),
-                inputs: file(&arguments.inputs),
-                labels: arguments.labels.clone(),
+            let Emulate { model, calibration, inputs, labels, .. } = arguments;
+            let files = match (model, calibration, inputs) {
+                (Some(model), Some(calibration), Some(inputs)) => Files {
+                    model: model.clone(),
+                    calibration: calibration.clone(),
+                    inputs: inputs.clone(),
+                    labels: labels.clone(),
+                },
+                _ => Files::digits(),
             };
             let configure = |mut builder: Builder| {
                 builder = builder.observer(arguments.observer).headroom(arguments.headroom);

@@ -30,16 +30,40 @@ from export import export
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 SIZES = {
-    "x-small": dict(buckets=1024, window=0, width=64, blocks=2),
-    "base": dict(buckets=1024, window=1, width=256, blocks=2),
+    "x-small": dict(buckets=1024, window=0, width=64, blocks=2, rate=4e-3),
+    "base": dict(buckets=1024, window=1, width=256, blocks=2, rate=2e-3),
 }
 HASHES, HIDDEN = 64, 256
-# Files by split, whether there are slots, whether the text comes as tokens, words of the longest text kept.
+# Files by split, whether there are slots, whether the text comes as tokens, words of the longest text kept, epochs by size.
 SETS = {
-    "snips": dict(files=["snips/train", "snips/valid", "snips/test"], slots=True, tokens=True, positions=32),
-    "atis": dict(files=["atis/train", "atis/valid", "atis/test"], slots=True, tokens=True, positions=32),
-    "mtop": dict(files=["mtop/en/train", "mtop/en/valid", "mtop/en/test1000"], slots=True, tokens=True, positions=32),
-    "clinc150": dict(files=["clinc150/train", "clinc150/valid", "clinc150/test"], slots=False, tokens=False, positions=32),
+    "snips": dict(
+        files=["snips/train", "snips/valid", "snips/test"],
+        slots=True,
+        tokens=True,
+        positions=32,
+        epochs={"x-small": 40, "base": 25},
+    ),
+    "atis": dict(
+        files=["atis/train", "atis/valid", "atis/test"],
+        slots=True,
+        tokens=True,
+        positions=32,
+        epochs={"x-small": 60, "base": 30},
+    ),
+    "mtop": dict(
+        files=["mtop/en/train", "mtop/en/valid", "mtop/en/test1000"],
+        slots=True,
+        tokens=True,
+        positions=32,
+        epochs={"x-small": 60, "base": 25},
+    ),
+    "clinc150": dict(
+        files=["clinc150/train", "clinc150/valid", "clinc150/test"],
+        slots=False,
+        tokens=False,
+        positions=32,
+        epochs={"x-small": 40, "base": 25},
+    ),
 }
 NO_WORD, NO_TAG = -1, -100
 
@@ -242,11 +266,13 @@ class Targets:
 
 
 def score(model, split, table, targets, batch=512):
-    """Shares of texts: right intent, all tags right, both. Texts that are cut have tags that nothing can find; rows that
-    were left out are wrong."""
+    """Shares of texts: right intent, all tags right, both; and of words with a tag, the right one. Texts that are cut have tags
+    that nothing can find; rows that were left out are wrong."""
     model.eval()
     words, intents = padded(split.words, targets.positions, NO_WORD), targets.intent(split.intents)
     right = {"intent": 0, "slots": 0, "exact": 0}
+    tagged, found = 0, 0
+    outside = targets.tag_of.get("O", NO_TAG)
     with torch.no_grad():
         for at in range(0, len(words), batch):
             out = model.seldom(words[at : at + batch], table)
@@ -255,16 +281,22 @@ def score(model, split, table, targets, batch=512):
             if targets.tags:
                 tags = targets.slots(split.tags[at : at + batch])
                 cut = torch.tensor([len(tags) > targets.positions for tags in split.tags[at : at + batch]])
-                slots = ((out[1].argmax(2) == tags) | (tags == NO_TAG)).all(1) & ~cut
+                same = out[1].argmax(2) == tags
+                slots = (same | (tags == NO_TAG)).all(1) & ~cut
                 right["slots"] += int(slots.sum())
                 right["exact"] += int((slots & intent).sum())
-    return {name: right[name] / (len(words) + split.lost) for name in (right if targets.tags else ["intent"])}
+                inside = (tags != NO_TAG) & (tags != outside)
+                tagged += int(inside.sum())
+                found += int((same & inside).sum())
+    shares = {name: right[name] / (len(words) + split.lost) for name in (right if targets.tags else ["intent"])}
+    return shares | ({"tagged": found / tagged} if targets.tags else {})
 
 
 def train(options):
     torch.manual_seed(options.seed)
     chosen, generator = random.Random(options.seed), torch.Generator().manual_seed(options.seed)
     spec, size = SETS[options.set], SIZES[options.size]
+    epochs, peak = options.epochs or spec["epochs"][options.size], options.rate or size["rate"]
     data, out = pathlib.Path(options.data).resolve(), pathlib.Path(options.out).resolve()
     out.mkdir(parents=True, exist_ok=True)
     words = Words()
@@ -281,14 +313,14 @@ def train(options):
     print(f"{options.set} {options.size}: {parameters} parameters, {labels}", flush=True)
     groups = [[p for p in model.parameters() if p.ndim >= 2], [p for p in model.parameters() if p.ndim < 2]]
     decays = [dict(params=group, weight_decay=decay) for group, decay in zip(groups, (0.01, 0.0))]
-    optimizer = torch.optim.AdamW(decays, lr=options.rate)
-    steps = options.epochs * -(-len(order) // options.batch)
+    optimizer = torch.optim.AdamW(decays, lr=peak)
+    steps = epochs * -(-len(order) // options.batch)
     warm = min(200, max(1, steps // 10))
     rate = lambda step: min(1.0, (step + 1) / warm) * 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps)))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
     best, kept, done = -1.0, None, 0
     what = "exact" if spec["slots"] else "intent"
-    for epoch in range(options.epochs):
+    for epoch in range(epochs):
         model.train()
         chosen.shuffle(order)
         start, total = time.time(), 0.0
@@ -321,7 +353,7 @@ def train(options):
         shown = ", ".join(f"{k} {100 * v:.2f}" for k, v in found.items())
         print(f"epoch {epoch}: loss {total / len(order):.4f}, valid {shown}, {time.time() - start:.0f} s", flush=True)
     mean.load_state_dict(kept)
-    figures = dict(set=options.set, size=options.size, seed=options.seed, share=options.share, epochs=options.epochs)
+    figures = dict(set=options.set, size=options.size, seed=options.seed, share=options.share, epochs=epochs)
     figures |= dict(parameters=parameters, valid=score(mean, valid, table, targets))
     if options.test:
         last = Split(spec["files"][2], data, spec, size, words, out, options.tinymlp)
@@ -342,9 +374,9 @@ if __name__ == "__main__":
     parser.add_argument("data", help="folder of the data sets")
     parser.add_argument("--size", choices=SIZES, default="x-small")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--epochs", type=int, help="by size and set, if not given")
     parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--rate", type=float, default=4e-3)
+    parser.add_argument("--rate", type=float, help="the highest step; by size, if not given")
     parser.add_argument("--unseen", type=float, default=0.05, help="share of words with random features in training")
     parser.add_argument("--swap", type=float, default=0.4, help="share of training rows whose slots change values")
     parser.add_argument("--share", type=float, default=1.0, help="share of the training rows that is used")
