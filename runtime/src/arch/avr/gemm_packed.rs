@@ -326,6 +326,7 @@ mod asm {
 
     /// Weights plus 128 by their codes. Where it lies, the code is the end of the address.
     #[repr(align(16))]
+    #[expect(dead_code, reason = "only the assembly reads it")]
     struct Powers([u8; 16]);
 
     static POWERS: Powers = Powers([129, 130, 132, 136, 144, 160, 192, 128, 127, 126, 124, 120, 112, 96, 64, 128]);
