@@ -97,6 +97,6 @@ if __name__ == "__main__":
     text = table(options)
     print(text)
     if options.update:
-        readme, (first, last) = HERE / "README.md", ("<!-- figures:begin -->\n", "\n<!-- figures:end -->")
+        readme, (first, last) = HERE / "README.md", ("<!-- figures:begin -->\n", "<!-- figures:end -->")
         before, rest = readme.read_text(encoding="utf-8").split(first)
-        readme.write_text(before + first + text + last + rest.split(last)[1], encoding="utf-8")
+        readme.write_text(before + first + text + "\n" + last + rest.split(last)[1], encoding="utf-8")
